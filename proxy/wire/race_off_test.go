@@ -1,0 +1,7 @@
+//go:build !race
+
+package wire
+
+import "testing"
+
+func skipUnderRace(*testing.T) {}
