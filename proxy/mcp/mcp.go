@@ -1,0 +1,67 @@
+// Package mcp holds the facts of the Model Context Protocol that the gate
+// relies on: revisions, methods, headers, error codes, _meta keys. Constants
+// and look-ups only: it imports nothing of ours and does no work.
+package mcp
+
+// The legacy revisions open with initialize and keep a session.
+// Specification: basic/lifecycle, "Version Negotiation".
+const (
+	Revision20241105 = "2024-11-05"
+	Revision20250326 = "2025-03-26"
+	Revision20250618 = "2025-06-18"
+	Revision20251125 = "2025-11-25"
+)
+
+// LegacyRevisions are served by session, newest first. 2024-11-05 is one of
+// them on Streamable HTTP too: an old server negotiates it, and the client
+// then names it in its header.
+var LegacyRevisions = []string{Revision20251125, Revision20250618, Revision20250326, Revision20241105}
+
+// IsLegacy tells whether revision is one of LegacyRevisions.
+func IsLegacy(revision string) bool {
+	switch revision {
+	case Revision20251125, Revision20250618, Revision20250326, Revision20241105:
+		return true
+	}
+	return false
+}
+
+// Batches tells whether a session of this revision may send JSON-RPC batches:
+// 2025-03-26 brought them, 2025-06-18 took them out again.
+func Batches(revision string) bool { return revision == Revision20250326 }
+
+// Header names, in the form in which they are compared: HTTP ignores case.
+const (
+	HeaderSessionID       = "Mcp-Session-Id"
+	HeaderProtocolVersion = "Mcp-Protocol-Version"
+	HeaderMethod          = "Mcp-Method"
+	HeaderName            = "Mcp-Name"
+	HeaderLastEventID     = "Last-Event-Id"
+)
+
+// Methods that the gate itself acts on; all others pass by name alone.
+const (
+	MethodInitialize  = "initialize"
+	MethodPing        = "ping"
+	MethodInitialized = "notifications/initialized"
+	MethodCancelled   = "notifications/cancelled"
+	MethodProgress    = "notifications/progress"
+	MethodMessage     = "notifications/message"
+)
+
+// JSON-RPC error codes. Those of the gate itself are HTTP statuses as positive
+// numbers and stand in package refusal: the specification asks implementations
+// to keep out of the reserved range.
+const (
+	CodeParse          = -32700
+	CodeInvalidRequest = -32600
+	CodeMethodNotFound = -32601
+	CodeInvalidParams  = -32602
+	CodeInternal       = -32603
+)
+
+// Keys of params._meta.
+const (
+	MetaProgressToken   = "progressToken"
+	MetaProtocolVersion = "io.modelcontextprotocol/protocolVersion"
+)
