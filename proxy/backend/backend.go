@@ -1,0 +1,75 @@
+// Package backend says what the gate needs of a tool server's end: how a
+// connection to it is opened, what it is sent, and what comes back. The kinds
+// of server live in the packages below; this one holds no code that runs.
+//
+// It imports wire and nothing else of ours.
+package backend
+
+import (
+	"context"
+	"errors"
+
+	"sidegate/proxy/wire"
+)
+
+// ErrFull is returned by Conn.Send when the server does not take what it was
+// already sent: the queue towards it has reached its limit in bytes.
+var ErrFull = errors.New("the tool server does not read its input: its queue is full")
+
+// ErrClosed is returned by Conn.Send once the connection has ended.
+var ErrClosed = errors.New("the connection to the tool server has ended")
+
+// A Backend is a tool server with its configuration: a command, a socket, a
+// URL. It opens connections; who may have one, and how many there are, is
+// decided by package link.
+type Backend interface {
+	// Open starts one connection, a child process or a socket, and returns as
+	// soon as it can be written to. The connection lives until Close or until
+	// the server ends it; ctx bounds the start alone. What arrives goes to r,
+	// the first of it perhaps before Open returns.
+	Open(ctx context.Context, r Receiver) (Conn, error)
+
+	// String names the backend in logs and errors, without secrets.
+	String() string
+}
+
+// A Conn is one live connection to a backend. Its methods may be called from
+// any goroutine.
+type Conn interface {
+	// Send queues one message, a JSON value on one line without the newline,
+	// and never blocks. It takes msg over in every case, also when it fails
+	// with ErrFull or ErrClosed.
+	Send(msg *wire.Buffer) error
+
+	// Close ends the connection in good order, each step bounded, and returns
+	// when nothing of it is left: no process, no descriptor, no goroutine.
+	// When ctx is done it goes straight to the last step. Calling it again
+	// waits for the first call's end.
+	Close(ctx context.Context)
+}
+
+// A Receiver takes what comes back on one connection. The connection's one
+// reader calls it, one call at a time, so an implementation must not block:
+// whatever holds up Message holds up every call of the connection, and Close,
+// which waits for the reader, must not be called from here.
+type Receiver interface {
+	// Message hands over one message with what the scan found in it. The
+	// receiver owns msg from here on and ends it with Release; env is valid
+	// until Message returns.
+	Message(msg *wire.Buffer, env *wire.Envelope)
+
+	// TooLong reports a message of size bytes that was over the limit and has
+	// been skipped; or, where size is within the limit, one for which the
+	// budget of bytes in flight had no room. id is the raw JSON id of the
+	// response it was, nil where none was seen; valid until TooLong returns.
+	TooLong(id []byte, size int64)
+
+	// Garbage reports something that is not a message and has been dropped,
+	// after it was logged. id is the raw JSON id where one could be made out
+	// all the same, else nil; valid until Garbage returns.
+	Garbage(id []byte)
+
+	// Closed is the last call. err says why in words for a person; it is nil
+	// after Close.
+	Closed(err error)
+}

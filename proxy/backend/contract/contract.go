@@ -1,0 +1,320 @@
+// Package contract is the test suite that every kind of backend passes, and
+// the peers, well-behaved and not, that it talks to. It is imported by tests.
+//
+// A backend's own test calls Run with a function that opens the backend in
+// front of a peer; where messages are lines, the peer is Serve.
+package contract
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sidegate/proxy/backend"
+	"sidegate/proxy/wire"
+)
+
+// patience is how long a test waits for what must happen. Nothing is asserted
+// about how quickly it does.
+const patience = 60 * time.Second
+
+// Settings are what Run asks of a backend.
+type Settings struct {
+	Peer       string      // what is at the other end: Echo, Silent or Deaf
+	MaxMessage int         // bytes of a message from the peer
+	MaxQueue   int         // bytes that may wait to be sent
+	Budget     wire.Budget // charged for what is received
+}
+
+// Opener makes a backend for one test.
+type Opener func(t *testing.T, s Settings) backend.Backend
+
+const (
+	maxMessage = 1 << 20
+	maxQueue   = 256 << 10
+)
+
+// Run holds the backends that open makes to the contract of package backend.
+func Run(t *testing.T, open Opener) {
+	tests := []struct {
+		name string
+		peer string
+		test func(*testing.T, *connection)
+	}{
+		{"Echo", Echo, testEcho},
+		{"LargestMessage", Echo, testLargest},
+		{"TooLong", Echo, testTooLong},
+		{"EndlessLine", Echo, testEndless},
+		{"Garbage", Echo, testGarbage},
+		{"Batch", Echo, testBatch},
+		{"LastLineWithoutItsEnd", Echo, testUnendedLine},
+		{"PartialMessageAtTheEnd", Echo, testPartial},
+		{"DeathInACall", Echo, testDeath},
+		{"ConcurrentSend", Echo, testConcurrent},
+		{"Silent", Silent, testSilent},
+		{"Deaf", Deaf, testDeaf},
+		{"DeafAndLarge", Deaf, testDeafAndLarge},
+		{"CloseTwice", Echo, testCloseTwice},
+		{"CloseInAHurry", Deaf, testHurry},
+		{"CloseFlushes", Echo, testFlush},
+		{"BudgetFull", Echo, testBudgetFull},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			leak := watchLeaks(t)
+			c := newConnection(t, open, test.peer)
+			test.test(t, c)
+			c.conn.Close(context.Background())
+			c.receiver.wantClosed(t)
+			leak(c.budget)
+		})
+	}
+	t.Run("NotOpened", func(t *testing.T) {
+		leak := watchLeaks(t)
+		budget := &budget{limit: 1 << 40}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		b := open(t, Settings{Echo, maxMessage, maxQueue, budget})
+		if conn, err := b.Open(ctx, newReceiver()); err == nil {
+			conn.Close(context.Background())
+			t.Error("a connection was opened although its context was done")
+		}
+		leak(budget)
+	})
+}
+
+// watchLeaks notes what there is; the function it returns wants no more.
+func watchLeaks(t *testing.T) func(*budget) {
+	t.Helper()
+	goroutines := goleak.IgnoreCurrent()
+	descriptors := Descriptors()
+	return func(b *budget) {
+		t.Helper()
+		goleak.VerifyNone(t, goroutines)
+		if now := Descriptors(); now > descriptors {
+			t.Errorf("%d descriptors are left over", now-descriptors)
+		}
+		if held := b.held(); held != 0 {
+			t.Errorf("%d bytes were not given back to the budget", held)
+		}
+	}
+}
+
+// connection is one connection of a test.
+type connection struct {
+	conn     backend.Conn
+	receiver *receiver
+	budget   *budget
+}
+
+func newConnection(t *testing.T, open Opener, peer string) *connection {
+	t.Helper()
+	c := &connection{receiver: newReceiver(), budget: &budget{limit: 1 << 40}}
+	b := open(t, Settings{peer, maxMessage, maxQueue, c.budget})
+	if b.String() == "" {
+		t.Error("the backend has no name")
+	}
+	conn, err := b.Open(context.Background(), c.receiver)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	c.conn = conn
+	return c
+}
+
+// send sends a message that is charged to the budget, so that it shows whether
+// it was released.
+func (c *connection) send(format string, args ...any) error {
+	return c.conn.Send(c.message(fmt.Sprintf(format, args...)))
+}
+
+func (c *connection) message(text string) *wire.Buffer {
+	msg := wire.Acquire(len(text))
+	msg.B = append(msg.B, text...)
+	if !msg.Charge(c.budget, int64(len(text))) {
+		panic("the test's own budget is full")
+	}
+	return msg
+}
+
+// call sends a request to the peer's method and fails the test if it cannot.
+func (c *connection) call(t *testing.T, id int, method string) {
+	t.Helper()
+	if err := c.send(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":{"n":%d}}`, id, method, id); err != nil {
+		t.Fatalf("Send: %v", err)
+	}
+}
+
+// wantEcho waits for the answer to call.
+func (c *connection) wantEcho(t *testing.T, id int) {
+	t.Helper()
+	c.receiver.want(t, fmt.Sprintf(`message {"jsonrpc":"2.0","id":%d,"result":{"n":%d}}`, id, id))
+}
+
+// wantUse tells that the connection is as good as ever.
+func (c *connection) wantUse(t *testing.T) {
+	t.Helper()
+	c.call(t, 999, "echo")
+	c.wantEcho(t, 999)
+}
+
+// receiver notes what a connection reports, as texts in their order.
+type receiver struct {
+	events chan string
+	closed chan error
+
+	mu   sync.Mutex
+	over bool
+	bad  []string
+}
+
+func newReceiver() *receiver {
+	return &receiver{events: make(chan string, 1<<16), closed: make(chan error, 1)}
+}
+
+func (r *receiver) Message(msg *wire.Buffer, env *wire.Envelope) {
+	if env.Kind == wire.Invalid || env.Kind == wire.Batch {
+		r.fault("a message of kind %d", env.Kind)
+	}
+	if id := env.ID.Of(msg.B); !env.ID.Empty() && !bytes.Contains(msg.B, id) {
+		r.fault("an envelope that is not the message's: id %s", id)
+	}
+	r.event("message " + string(msg.B))
+	msg.Release()
+}
+
+func (r *receiver) TooLong(id []byte, size int64) {
+	r.event(fmt.Sprintf("too long %s %d", id, size))
+}
+
+func (r *receiver) Garbage(id []byte) { r.event(fmt.Sprintf("garbage %s", id)) }
+
+func (r *receiver) Closed(err error) {
+	r.event("")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	r.closed <- err
+	close(r.events)
+}
+
+func (r *receiver) event(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		r.bad = append(r.bad, "after Closed: "+text)
+		return
+	}
+	if text != "" {
+		r.events <- text
+	}
+}
+
+func (r *receiver) fault(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bad = append(r.bad, fmt.Sprintf(format, args...))
+}
+
+// next waits for the next report; "" is the end.
+func (r *receiver) next(t *testing.T) string {
+	t.Helper()
+	select {
+	case text := <-r.events:
+		return text
+	case <-time.After(patience):
+		t.Fatal("nothing came from the connection")
+		return ""
+	}
+}
+
+func (r *receiver) want(t *testing.T, want string) {
+	t.Helper()
+	if got := r.next(t); got != want {
+		t.Fatalf("the connection reported\n%s\nwant\n%s", shortened(got), shortened(want))
+	}
+}
+
+// wantEnd waits for the end by itself and returns what was said about it.
+func (r *receiver) wantEnd(t *testing.T) error {
+	t.Helper()
+	r.want(t, "")
+	err := <-r.closed
+	r.closed <- err
+	if err == nil {
+		t.Error("Closed was called without a reason although nobody closed the connection")
+	}
+	return err
+}
+
+// wantClosed checks that Closed was called, once and last.
+func (r *receiver) wantClosed(t *testing.T) {
+	t.Helper()
+	select {
+	case <-r.closed:
+	default:
+		t.Error("Closed was not called before Close returned")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.bad) > 0 {
+		t.Errorf("the connection reported wrongly: %s", shortened(strings.Join(r.bad, "\n")))
+	}
+}
+
+func shortened(text string) string {
+	if len(text) > 300 {
+		return fmt.Sprintf("%s… (%d bytes)", text[:300], len(text))
+	}
+	return text
+}
+
+// budget counts bytes.
+type budget struct {
+	mu    sync.Mutex
+	used  int64
+	limit int64
+}
+
+func (b *budget) TryAcquire(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used+n > b.limit {
+		return false
+	}
+	b.used += n
+	return true
+}
+
+func (b *budget) Release(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= n
+}
+
+func (b *budget) held() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
+func (b *budget) setLimit(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit = n
+}
+
+// wantErr fails unless err is target.
+func wantErr(t *testing.T, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("Send: %v, want %v", err, target)
+	}
+}

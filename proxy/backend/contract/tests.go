@@ -1,0 +1,237 @@
+package contract
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sidegate/proxy/backend"
+	"sidegate/proxy/wire"
+)
+
+func testEcho(t *testing.T, c *connection) {
+	for id := range 100 {
+		c.call(t, id, "echo")
+		c.wantEcho(t, id)
+	}
+	// Bytes come back as they were sent.
+	const odd = `{"big":9007199254740993,"b":1,"a":"\u0000\ufeff` + "\u200d\u00ad\u2028" + `"}`
+	if err := c.send(`{"jsonrpc":"2.0","id":"x","method":"echo","params":%s}`, odd); err != nil {
+		t.Fatal(err)
+	}
+	c.receiver.want(t, `message {"jsonrpc":"2.0","id":"x","result":`+odd+`}`)
+}
+
+func testLargest(t *testing.T, c *connection) {
+	// To the peer: more than the queue's limit fits when nothing else waits.
+	text := strings.Repeat("y", maxMessage-200)
+	if err := c.send(`{"jsonrpc":"2.0","id":1,"method":"echo","params":[%q]}`, text); err != nil {
+		t.Fatal(err)
+	}
+	c.receiver.want(t, fmt.Sprintf(`message {"jsonrpc":"2.0","id":1,"result":[%q]}`, text))
+
+	c.call(t, 2, "notify")
+	got := c.receiver.next(t)
+	if want := len("message ") + maxMessage; len(got) != want || !strings.HasSuffix(got, `x"]}`) {
+		t.Errorf("a message of %d bytes arrived as %s", want, shortened(got))
+	}
+	c.wantUse(t)
+}
+
+func testTooLong(t *testing.T, c *connection) {
+	c.call(t, 7, "long")
+	c.receiver.want(t, fmt.Sprintf("too long 7 %d", maxMessage+1))
+	c.receiver.want(t, fmt.Sprintf("too long 7 %d", maxMessage+1))
+	c.wantUse(t)
+}
+
+func testEndless(t *testing.T, c *connection) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	c.call(t, 8, "endless")
+	got := c.receiver.next(t)
+	runtime.ReadMemStats(&after)
+	if !strings.HasPrefix(got, "too long 8 ") {
+		t.Errorf("the connection reported %s", shortened(got))
+	}
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 16*maxMessage {
+		t.Errorf("a line of %d MiB was skipped with %d MiB of memory", endlessMegabytes, grown>>20)
+	}
+	c.wantUse(t)
+}
+
+func testGarbage(t *testing.T, c *connection) {
+	c.call(t, 3, "garbage")
+	for _, id := range []string{"", "", "", "", "", "", "3"} {
+		c.receiver.want(t, "garbage "+id)
+	}
+	c.wantEcho(t, 3)
+	c.wantUse(t)
+}
+
+func testBatch(t *testing.T, c *connection) {
+	c.call(t, 4, "batch")
+	c.wantEcho(t, 4)
+	c.receiver.want(t, "garbage ")
+	c.receiver.want(t, `message {"jsonrpc":"2.0","method":"between"}`)
+	c.wantEcho(t, 4)
+	c.wantUse(t)
+}
+
+func testUnendedLine(t *testing.T, c *connection) {
+	c.call(t, 5, "unended")
+	c.wantEcho(t, 5)
+	c.receiver.wantEnd(t)
+	wantErr(t, c.send(`{}`), backend.ErrClosed)
+}
+
+func testPartial(t *testing.T, c *connection) {
+	c.call(t, 5, "echo")
+	c.call(t, 6, "partial")
+	c.wantEcho(t, 5)
+	if got := c.receiver.next(t); !strings.HasPrefix(got, "garbage") {
+		t.Errorf("half a message was reported as %s", shortened(got))
+	}
+	c.receiver.wantEnd(t)
+	wantErr(t, c.send(`{}`), backend.ErrClosed)
+}
+
+func testDeath(t *testing.T, c *connection) {
+	c.call(t, 1, "echo")
+	c.wantEcho(t, 1)
+	c.call(t, 2, "die")
+	if err := c.receiver.wantEnd(t); err != nil && len(err.Error()) < 10 {
+		t.Errorf("Closed says only %q", err)
+	}
+	wantErr(t, c.send(`{}`), backend.ErrClosed)
+}
+
+func testConcurrent(t *testing.T, c *connection) {
+	const senders, each = 16, 200
+	var sending sync.WaitGroup
+	for sender := range senders {
+		sending.Go(func() {
+			for n := range each {
+				// Now and then one that is large enough to be written by itself.
+				pad := strings.Repeat("z", (n%50/49)*20_000)
+				err := c.send(`{"jsonrpc":"2.0","id":1,"method":"echo","params":[%d,%d,%q]}`, sender, n, pad)
+				for err == backend.ErrFull { // what waits is bounded; that is not this test's matter
+					time.Sleep(time.Millisecond)
+					err = c.send(`{"jsonrpc":"2.0","id":1,"method":"echo","params":[%d,%d,%q]}`, sender, n, pad)
+				}
+				if err != nil {
+					t.Errorf("Send: %v", err)
+					return
+				}
+			}
+		})
+	}
+	var next [senders]int
+	for range senders * each {
+		got := c.receiver.next(t)
+		var sender, n int
+		if _, err := fmt.Sscanf(got, `message {"jsonrpc":"2.0","id":1,"result":[%d,%d,`, &sender, &n); err != nil {
+			t.Fatalf("a message was not kept whole: %s", shortened(got))
+		}
+		if n != next[sender] {
+			t.Fatalf("sender %d: message %d came where %d was due", sender, n, next[sender])
+		}
+		next[sender]++
+	}
+	sending.Wait()
+}
+
+func testSilent(t *testing.T, c *connection) {
+	for id := range 10 {
+		c.call(t, id, "echo")
+	}
+	c.conn.Close(context.Background())
+	c.receiver.want(t, "")
+}
+
+func testDeaf(t *testing.T, c *connection) {
+	text := strings.Repeat("x", 1000)
+	var err error
+	sent := 0
+	for err == nil {
+		if sent > 8*maxQueue {
+			t.Fatalf("%d bytes were taken for a peer that does not read; the limit is %d", sent, maxQueue)
+		}
+		if err = c.send(`{"jsonrpc":"2.0","method":"n","params":[%q]}`, text); err == nil {
+			sent += len(text)
+		}
+	}
+	wantErr(t, err, backend.ErrFull)
+	wantErr(t, c.send(`{"jsonrpc":"2.0","method":"n","params":[%q]}`, text), backend.ErrFull)
+}
+
+func testDeafAndLarge(t *testing.T, c *connection) {
+	text := strings.Repeat("x", maxMessage)
+	if err := c.send(`[%q]`, text); err != nil {
+		t.Errorf("one message of the largest size, nothing else waiting: %v", err)
+	}
+	wantErr(t, c.send(`[%q]`, text), backend.ErrFull)
+}
+
+func testCloseTwice(t *testing.T, c *connection) {
+	c.wantUse(t)
+	var closing sync.WaitGroup
+	for range 4 {
+		closing.Go(func() {
+			c.conn.Close(context.Background())
+			wantErr(t, c.send(`{}`), backend.ErrClosed)
+		})
+	}
+	closing.Wait()
+	c.conn.Close(context.Background())
+	c.receiver.want(t, "")
+	err := <-c.receiver.closed
+	c.receiver.closed <- err
+	if err != nil {
+		t.Errorf("Closed after Close: %v, want nil", err)
+	}
+}
+
+func testHurry(t *testing.T, c *connection) {
+	if err := c.send(`[%q]`, strings.Repeat("x", maxMessage)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	c.conn.Close(ctx)
+	c.receiver.wantClosed(t)
+	c.receiver.closed <- nil // for the check that every test ends with
+}
+
+// testFlush: what was sent before Close still goes out.
+func testFlush(t *testing.T, c *connection) {
+	const calls = 100
+	for id := range calls {
+		c.call(t, id, "echo")
+	}
+	c.conn.Close(context.Background())
+	for id := range calls {
+		c.wantEcho(t, id)
+	}
+}
+
+// testBudgetFull: what there is no room for is skipped and reported.
+func testBudgetFull(t *testing.T, c *connection) {
+	c.wantUse(t)
+	c.budget.setLimit(0)
+	text := `{"jsonrpc":"2.0","id":3,"method":"echo","params":["` + strings.Repeat("b", maxMessage/2) + `"]}`
+	msg := wire.Acquire(len(text)) // not charged, for there is no room
+	msg.B = append(msg.B, text...)
+	if err := c.conn.Send(msg); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.receiver.next(t); !strings.HasPrefix(got, "too long 3 524") {
+		t.Errorf("without room: %s", shortened(got))
+	}
+	c.budget.setLimit(1 << 40)
+	c.wantUse(t)
+}

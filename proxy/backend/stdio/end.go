@@ -1,0 +1,75 @@
+package stdio
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// EndError is what a Receiver's Closed gets when a connection ended that its
+// owner did not close.
+type EndError struct {
+	Server    string        // name of the backend
+	How       string        // completes "the tool server …"
+	After     time.Duration // since its start
+	LastWords []string      // its last lines on standard error, readable, oldest first
+}
+
+// Error is for the operator: it quotes the server's last words, which may be
+// nothing for a client to see.
+func (e *EndError) Error() string {
+	text := fmt.Sprintf("the tool server %q %s %.1fs after its start", e.Server, e.How, e.After.Seconds())
+	if len(e.LastWords) == 0 {
+		return text + "; it said nothing on its standard error"
+	}
+	return text + "; its last words: " + strings.Join(e.LastWords, " | ")
+}
+
+// explain says what to do about a start that failed, where that is known.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return fmt.Errorf("%w; it is no program for this machine, or a script without #! in its first line", err)
+	case errors.Is(err, syscall.ENOENT):
+		return fmt.Errorf("%w; it has been removed since, or the interpreter in its first line does not exist", err)
+	case errors.Is(err, syscall.EAGAIN):
+		return fmt.Errorf("%w; raise the limit on processes (ulimit -u, pids.max), or lower --max-links", err)
+	case errors.Is(err, syscall.E2BIG):
+		return fmt.Errorf("%w; its arguments and --env are too long", err)
+	}
+	return err
+}
+
+const (
+	keptWords = 20  // lines
+	maxWords  = 240 // bytes of a line
+)
+
+// lastWords keeps the last lines of standard error. Its memory is made once.
+type lastWords struct {
+	mu   sync.Mutex
+	kept [keptWords][]byte
+	said int // lines ever
+}
+
+func (w *lastWords) add(line []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	place := &w.kept[w.said%keptWords]
+	*place = append((*place)[:0], line[:min(len(line), maxWords)]...)
+	w.said++
+}
+
+// lines returns a copy of the lines, oldest first.
+func (w *lastWords) lines() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var lines []string
+	for i := max(0, w.said-keptWords); i < w.said; i++ {
+		lines = append(lines, strings.ToValidUTF8(string(w.kept[i%keptWords]), ""))
+	}
+	return lines
+}

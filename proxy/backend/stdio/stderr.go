@@ -1,0 +1,114 @@
+package stdio
+
+import (
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+)
+
+const (
+	maxStderrLine = 1024 // bytes of a line that are looked at
+	stderrChunk   = 4 << 10
+
+	stderrRate  = rate.Limit(20) // lines a second and child that are logged
+	stderrBurst = 100
+)
+
+// relay reads the child's standard error to its end, line by line into the log
+// and the last words. It always goes on reading, so that a flood neither
+// blocks the child nor is held in memory; what is past the rate is counted.
+func (c *conn) relay() {
+	defer close(c.relayed)
+	r := relayer{conn: c, logged: newThrottle(stderrRate, stderrBurst)}
+	chunk := make([]byte, stderrChunk)
+	for {
+		n, err := c.stderr.Read(chunk)
+		r.write(chunk[:n])
+		if err != nil {
+			r.endLine()
+			r.logged.rest(c.log)
+			return
+		}
+	}
+}
+
+// relayer cuts standard error into lines.
+type relayer struct {
+	conn   *conn
+	logged *throttle
+	line   []byte // the beginning of the current line
+	cut    bool   // it has more
+	clean  []byte // scratch
+}
+
+// write takes the next piece. A carriage return ends a line too: progress bars
+// know no other end.
+func (r *relayer) write(piece []byte) {
+	for len(piece) > 0 {
+		end := 0
+		for end < len(piece) && piece[end] != '\n' && piece[end] != '\r' {
+			end++
+		}
+		room := maxStderrLine - len(r.line)
+		r.line = append(r.line, piece[:min(end, room)]...)
+		r.cut = r.cut || end > room
+		if end == len(piece) {
+			return
+		}
+		r.endLine()
+		piece = piece[end+1:]
+	}
+}
+
+// endLine logs and remembers the current line, unless it is empty.
+func (r *relayer) endLine() {
+	r.clean = sanitize(r.clean[:0], r.line)
+	if r.cut {
+		r.clean = append(r.clean, "…"...)
+	}
+	r.line, r.cut = r.line[:0], false
+	if len(r.clean) == 0 {
+		return
+	}
+	r.conn.words.add(r.clean)
+	dropped, ok := r.logged.pass()
+	if !ok {
+		return
+	}
+	entry := r.conn.log.Check(zap.InfoLevel, "the tool server says")
+	if entry == nil {
+		return
+	}
+	if dropped > 0 {
+		entry.Write(zap.ByteString("stderr", r.clean), zap.Int64("dropped_lines", dropped))
+		return
+	}
+	entry.Write(zap.ByteString("stderr", r.clean))
+}
+
+// throttle lets some events through and counts the others.
+type throttle struct {
+	limiter *rate.Limiter
+	dropped int64 // since the last that passed
+}
+
+func newThrottle(limit rate.Limit, burst int) *throttle {
+	return &throttle{limiter: rate.NewLimiter(limit, burst)}
+}
+
+// pass tells whether this event may pass, and how many did not since the last
+// that did.
+func (t *throttle) pass() (dropped int64, ok bool) {
+	if !t.limiter.Allow() {
+		t.dropped++
+		return 0, false
+	}
+	dropped, t.dropped = t.dropped, 0
+	return dropped, true
+}
+
+// rest says what has not been said about what was dropped.
+func (t *throttle) rest(log *zap.Logger) {
+	if t.dropped > 0 {
+		log.Info("the tool server said more than is logged", zap.Int64("dropped_lines", t.dropped))
+	}
+}

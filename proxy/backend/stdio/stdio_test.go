@@ -1,0 +1,438 @@
+package stdio
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"sidegate/proxy/backend"
+	"sidegate/proxy/backend/contract"
+	"sidegate/proxy/wire"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 60 * time.Second
+
+// childVariable makes the test binary a child that behaves as its value says.
+const childVariable = "SIDEGATE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if behaviour, ok := os.LookupEnv(childVariable); ok {
+		os.Exit(child(behaviour))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestContract(t *testing.T) {
+	contract.Run(t, func(t *testing.T, s contract.Settings) backend.Backend {
+		return newBackend(t, s.Peer, func(c *Config) {
+			c.MaxMessage = s.MaxMessage
+			c.MaxQueue = s.MaxQueue
+			c.Budget = s.Budget
+		})
+	})
+}
+
+// newBackend makes a backend whose child is this test binary, with time enough
+// to end by itself on a busy machine.
+func newBackend(t testing.TB, behaviour string, change ...func(*Config)) *Backend {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := Config{
+		Name:        "test",
+		Command:     []string{self},
+		Env:         []string{childVariable + "=" + behaviour},
+		StopTimeout: time.Second,
+	}
+	for _, f := range change {
+		f(&config)
+	}
+	b, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// open starts a child and ends it with the test.
+func open(t testing.TB, b *Backend) (*conn, *recorder) {
+	t.Helper()
+	r := newRecorder()
+	c, err := b.Open(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(context.Background()) })
+	return c.(*conn), r
+}
+
+// recorder is a receiver that keeps the messages and the end.
+type recorder struct {
+	messages chan string
+	closed   chan error
+}
+
+func newRecorder() *recorder {
+	return &recorder{make(chan string, 1000), make(chan error, 1)}
+}
+
+func (r *recorder) Message(msg *wire.Buffer, _ *wire.Envelope) {
+	r.messages <- string(msg.B)
+	msg.Release()
+}
+func (r *recorder) TooLong([]byte, int64) {}
+func (r *recorder) Garbage([]byte)        {}
+func (r *recorder) Closed(err error)      { r.closed <- err }
+
+func (r *recorder) next(t testing.TB) string {
+	t.Helper()
+	select {
+	case text := <-r.messages:
+		return text
+	case <-time.After(patience):
+		t.Fatal("no message came")
+		return ""
+	}
+}
+
+func (r *recorder) end(t testing.TB) error {
+	t.Helper()
+	select {
+	case err := <-r.closed:
+		return err
+	case <-time.After(patience):
+		t.Fatal("Closed was not called")
+		return nil
+	}
+}
+
+// eventually waits for what must become true.
+func eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+func message(text string) *wire.Buffer {
+	msg := wire.Acquire(len(text) + 1)
+	msg.B = append(msg.B, text...)
+	return msg
+}
+
+func TestNewRefuses(t *testing.T) {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain")
+	if err := os.WriteFile(plain, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name     string
+		config   Config
+		says     string
+		notFound bool
+	}{
+		{"nothing", Config{}, "write it after --", false},
+		{"empty", Config{Command: []string{""}}, "write it after --", false},
+		{"not in PATH", Config{Command: []string{"no-such-tool-server"}}, "install it", true},
+		{"no such path", Config{Command: []string{"./no-such-tool-server"}}, "no such file", true},
+		{"not executable", Config{Command: []string{plain}}, "mode", true},
+		{"a directory", Config{Command: []string{dir}}, "cannot run", true},
+		{"no such path in Dir", Config{Command: []string{"bin/server"}, Dir: dir}, "no such file", true},
+		{"no such Dir", Config{Command: []string{"ls"}, Dir: dir + "/none"}, "working directory", false},
+		{"Dir is a file", Config{Command: []string{"ls"}, Dir: plain}, "not a directory", false},
+		{"variable without a name", Config{Command: []string{"ls"}, Env: []string{"=x"}}, "NAME=VALUE", false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := New(test.config)
+			if err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Fatalf("New: %v, want something with %q", err, test.says)
+			}
+			if got := errors.Is(err, exec.ErrNotFound); got != test.notFound {
+				t.Errorf("errors.Is(%v, exec.ErrNotFound) = %t", err, got)
+			}
+		})
+	}
+}
+
+func TestNameHidesArguments(t *testing.T) {
+	b, err := New(Config{Command: []string{"/bin/sh", "--token=secret"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != "sh" {
+		t.Errorf("the backend is called %q, want sh", b)
+	}
+}
+
+func TestProgramRelativeToDir(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "server"), []byte("#!/bin/sh\npwd >&2; exit 3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(Config{Command: []string{"./server"}, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, r := open(t, b)
+	if err := r.end(t); err == nil || !strings.Contains(err.Error(), filepath.Base(dir)) {
+		t.Errorf("Closed: %v, want the working directory among the last words", err)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	for _, name := range inherited {
+		t.Setenv(name, "value of "+name)
+	}
+	t.Setenv("SHELL", "() { echo a function; }")
+	t.Setenv("SECRET", "not for children")
+	t.Setenv("PASSED", "on")
+	env, missing, err := environment([]string{"PASSED", "GIVEN=a=b", "NOT_SET", "TERM=dumb", "GIVEN=c", "EMPTY="})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "HOME=value of HOME LOGNAME=value of LOGNAME PATH=value of PATH USER=value of USER PASSED=on TERM=dumb GIVEN=c EMPTY="
+	if got := strings.Join(env, " "); got != want {
+		t.Errorf("environment:\n%s\nwant\n%s", got, want)
+	}
+	if len(missing) != 1 || missing[0] != "NOT_SET" {
+		t.Errorf("missing: %q", missing)
+	}
+}
+
+// TestChildIsItsOwn: a session and a group of its own, pipes that block, and no
+// variable that is not for it.
+func TestChildIsItsOwn(t *testing.T) {
+	t.Setenv("SECRET", "not for children")
+	c, r := open(t, newBackend(t, "describe"))
+	got := r.next(t)
+	want := fmt.Sprintf(`{"jsonrpc":"2.0","method":"self","params":{"blocking":true,"group":%d,"secret":"","session":%d}}`, c.process.pid, c.process.pid)
+	if got != want {
+		t.Errorf("the child says\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestStartFails(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "server")
+	if err := os.WriteFile(file, []byte("#!/no/such/interpreter\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(Config{Command: []string{file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	descriptors := contract.Descriptors()
+	if _, err = b.Open(context.Background(), newRecorder()); err == nil || !strings.Contains(err.Error(), "interpreter in its first line") {
+		t.Errorf("Open: %v", err)
+	}
+	if now := contract.Descriptors(); now != descriptors {
+		t.Errorf("%d descriptors, %d before", now, descriptors)
+	}
+}
+
+func TestExitAtOnceQuotesStderr(t *testing.T) {
+	_, r := open(t, newBackend(t, "complain"))
+	err := r.end(t)
+	var end *EndError
+	if !errors.As(err, &end) {
+		t.Fatalf("Closed: %v", err)
+	}
+	if end.How != "ended with exit status 7" || len(end.LastWords) != keptWords || end.LastWords[keptWords-1] != "fatal: no API_KEY in the environment" {
+		t.Errorf("Closed: %+v", end)
+	}
+	if text := err.Error(); !strings.HasPrefix(text, `the tool server "test" ended with exit status 7 `) || !strings.Contains(text, "its last words: complaint 3 |") {
+		t.Errorf("Closed: %s", text)
+	}
+}
+
+// TestStopped: SIGTERM reaches also who is stopped, so that it can end in good
+// order.
+func TestStopped(t *testing.T) {
+	c, r := open(t, newBackend(t, "stop itself", func(c *Config) { c.StopTimeout = patience / 10 }))
+	r.next(t)
+	go func() { // the first step, without its wait
+		eventually(t, "the gate closes the child's input", func() bool {
+			c.input.mu.Lock()
+			defer c.input.mu.Unlock()
+			return c.input.shut
+		})
+		c.process.signal(syscall.SIGTERM)
+	}()
+	c.Close(context.Background())
+	if c.status.signal != syscall.SIGTERM {
+		t.Errorf("the child %s, want SIGTERM", c.status)
+	}
+}
+
+// TestClosesItsEnds: a child that closes an end of its own and lives on is
+// ended, and the reason says why.
+func TestClosesItsEnds(t *testing.T) {
+	for behaviour, says := range map[string]string{
+		"close stdout": "closed its output",
+		"close stdin":  "closed its input and was ended for that",
+	} {
+		t.Run(behaviour, func(t *testing.T) {
+			c, r := open(t, newBackend(t, behaviour, func(c *Config) { c.StopTimeout = 500 * time.Millisecond }))
+			r.next(t)
+			if behaviour == "close stdin" {
+				if err := c.Send(message(`{}`)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := r.end(t); err == nil || !strings.Contains(err.Error(), says) {
+				t.Errorf("Closed: %v, want %q", err, says)
+			}
+		})
+	}
+}
+
+// TestLastAnswerIsRead: what a child wrote right before its end arrives, also
+// when somebody else holds the pipe and writes on.
+func TestLastAnswerIsRead(t *testing.T) {
+	for range 20 {
+		c, r := open(t, newBackend(t, "last words", func(c *Config) { c.StopTimeout = 10 * time.Millisecond }))
+		for n := range 100 {
+			if got, want := r.next(t), fmt.Sprintf(`{"jsonrpc":"2.0","method":"n","params":[%d]}`, n); got != want {
+				t.Fatalf("message %s, want %s", got, want)
+			}
+		}
+		r.end(t)
+		c.Close(context.Background())
+	}
+}
+
+func TestNothingStays(t *testing.T) {
+	b := newBackend(t, contract.Echo, func(c *Config) { c.StopTimeout = patience })
+	descriptors := contract.Descriptors()
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 50 {
+				r := newRecorder()
+				c, err := b.Open(context.Background(), r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := c.Send(message(`{"jsonrpc":"2.0","id":1,"method":"echo","params":{}}`)); err != nil {
+					t.Error(err)
+				}
+				c.Close(context.Background())
+				if got := r.next(t); got != `{"jsonrpc":"2.0","id":1,"result":{}}` {
+					t.Errorf("answer: %s", got)
+				}
+			}
+		})
+	}
+	group.Wait()
+	goleak.VerifyNone(t)
+	if now := contract.Descriptors(); now != descriptors {
+		t.Errorf("%d descriptors, %d before", now, descriptors)
+	}
+	if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != syscall.ECHILD {
+		t.Errorf("a child is left over: wait4: %v", err)
+	}
+}
+
+// TestFloodOnStderr: 100 MB of standard error neither block the child nor are
+// held, a few lines are logged with the count of the others.
+func TestFloodOnStderr(t *testing.T) {
+	core, logs := observer.New(zapcore.InfoLevel)
+	c, r := open(t, newBackend(t, "flood", func(c *Config) { c.Log = zap.New(core) }))
+	before := allocated()
+	r.next(t) // the child is through
+	if grown := allocated() - before; grown > 10<<20 {
+		t.Errorf("a flood of %d MB took %d MB of memory", floodSize>>20, grown>>20)
+	}
+	c.Close(context.Background())
+	logged, dropped := 0, int64(0)
+	for _, entry := range logs.All() {
+		fields := entry.ContextMap()
+		if _, ok := fields["stderr"]; ok {
+			logged++
+		}
+		if n, ok := fields["dropped_lines"].(int64); ok {
+			dropped += n
+		}
+	}
+	if total := int64(logged) + dropped; total != floodLines {
+		t.Errorf("%d lines were logged and %d dropped, of %d", logged, dropped, floodLines)
+	}
+	if logged == 0 || logged > floodLines/100 {
+		t.Errorf("%d lines were logged", logged)
+	}
+}
+
+// TestStderrIsLogged as readable lines with a field of their own.
+func TestStderrIsLogged(t *testing.T) {
+	var log lockedBuffer
+	encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "msg"})
+	logger := zap.New(zapcore.NewCore(encoder, &log, zapcore.InfoLevel))
+	c, r := open(t, newBackend(t, "colours", func(c *Config) { c.Log = logger }))
+	r.end(t)
+	c.Close(context.Background())
+	want := ""
+	for _, line := range []string{"red alert", "10%", "ready", strings.Repeat("l", maxStderrLine) + "…", "no newline"} {
+		want += fmt.Sprintf(`{"msg":"the tool server says","backend":"test","pid":%d,"stderr":%q}`, c.process.pid, line) + "\n"
+	}
+	if got := log.String(); got != want {
+		t.Errorf("log:\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestGarbageIsNotQuoted when it may be a user's data.
+func TestGarbageIsNotQuoted(t *testing.T) {
+	core, logs := observer.New(zapcore.InfoLevel)
+	c, r := open(t, newBackend(t, "garbage", func(c *Config) { c.Log = zap.New(core) }))
+	r.end(t)
+	c.Close(context.Background())
+	entries := logs.FilterMessageSnippet("no message").All()
+	if len(entries) != 5 {
+		t.Fatalf("%d entries, want the burst of 5", len(entries))
+	}
+	if text := fmt.Sprint(entries[0].ContextMap()["begins"]); text != "Server ready on stdio" {
+		t.Errorf("begins: %q", text)
+	}
+	for _, entry := range entries[1:] {
+		if strings.Contains(fmt.Sprint(entry.ContextMap()), "secret") {
+			t.Errorf("a message was logged: %v", entry.ContextMap())
+		}
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+func (l *lockedBuffer) Sync() error { return nil }
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
