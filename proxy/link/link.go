@@ -1,0 +1,245 @@
+// Package link is one live connection to a backend in use: the calls in flight
+// on it with their ids, and what the server says that belongs to no call. It
+// knows who may have a link, and when one ends, through its Pool.
+//
+// Towards the server each call has a number of the link's own, as its id and
+// as its progress token, and gets the client's back in what returns: calls
+// cannot be mixed up, and ids that a server's JSON would bend (integers past
+// 2^53) come back as they were.
+//
+// The package knows neither HTTP nor sessions.
+package link
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sidegate/proxy/backend"
+	"sidegate/proxy/metrics"
+	"sidegate/proxy/refusal"
+	"sidegate/proxy/wire"
+)
+
+// An Owner has the link to itself: the session that leased it. Its methods are
+// called by the link's one reader and must not block.
+type Owner interface {
+	// Unasked hands over a message that names no call: a notification, or a
+	// question. The owner ends msg; env is valid until Unasked returns.
+	Unasked(msg *wire.Buffer, env *wire.Envelope)
+	// LinkClosed says that the connection has ended by itself; every call has
+	// been answered before.
+	LinkClosed(err error)
+}
+
+// Options are shared by all links of a pool.
+type Options struct {
+	CallTimeout time.Duration // until a call is given up, restarted by progress
+	Dropped     func(what string)
+}
+
+// cancelGrace is how long a server may still answer a call that its client has
+// cancelled; most never do (basic/utilities/cancellation: it "SHOULD NOT send a
+// response"), and then the client's request must end all the same.
+const cancelGrace = 2 * time.Second
+
+// A Link is one connection in use. It is the backend.Receiver of its
+// connection.
+type Link struct {
+	options *Options
+	conn    backend.Conn
+
+	mu     sync.Mutex
+	owner  Owner
+	calls  map[uint64]*Call
+	last   uint64
+	closed error // why it is closed, nil while it lives
+	timer  *time.Timer
+	timing bool // the timer is set
+
+	heard atomic.Bool     // the server has sent a message
+	died  func(err error) // is told once that the connection has ended by itself
+}
+
+// New makes a link without a connection; Attach gives it one. died is called
+// when the connection ends by itself, before the owner is told.
+func New(o *Options, died func(err error)) *Link {
+	return &Link{options: o, calls: make(map[uint64]*Call), died: died}
+}
+
+// Heard tells whether the server has ever sent a message.
+func (l *Link) Heard() bool { return l.heard.Load() }
+
+// Attach gives the link its connection, before anything else is called but
+// what the connection itself calls.
+func (l *Link) Attach(c backend.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conn = c
+}
+
+// Lease gives the link an owner. It fails where the connection has ended.
+func (l *Link) Lease(o Owner) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed != nil {
+		return l.closed
+	}
+	l.owner = o
+	return nil
+}
+
+// Call sends a request. msg holds the request with what the scan found in env;
+// it is taken over in every case. Where Call fails the leg is not called.
+func (l *Link) Call(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
+	l.mu.Lock()
+	if l.closed != nil {
+		l.mu.Unlock()
+		msg.Release()
+		return refusal.Ended
+	}
+	l.last++
+	c.number = l.last
+	c.deadline = time.Now().Add(l.options.CallTimeout)
+	l.calls[c.number] = c
+	l.watch()
+	l.mu.Unlock()
+
+	rename(msg, env, c.number)
+	if err := l.conn.Send(msg); err != nil {
+		return l.unsent(c, err)
+	}
+	return nil
+}
+
+// rename gives a request the link's number as its id and progress token.
+func rename(msg *wire.Buffer, env *wire.Envelope, number uint64) {
+	var digits [20]byte
+	name := strconv.AppendUint(digits[:0], number, 10)
+	first, second := env.ID, env.ProgressToken
+	if second.Start < first.Start {
+		first, second = second, first
+	}
+	msg.Splice(second, name)
+	if !first.Empty() {
+		msg.Splice(first, name)
+	}
+}
+
+// unsent takes a call back that could not be sent. If the link's end came
+// between, its leg has the answer already and there is nothing to refuse.
+func (l *Link) unsent(c *Call, err error) *refusal.Refusal {
+	if l.take(c.number) == nil {
+		return nil
+	}
+	if err == backend.ErrFull {
+		return refusal.Busy
+	}
+	return refusal.Ended
+}
+
+// take takes a call out of those in flight; whoever gets it answers it.
+func (l *Link) take(number uint64) *Call {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.calls[number]
+	delete(l.calls, number)
+	return c
+}
+
+// Send sends a message that is no request: a notification, or the answer to a
+// question. It takes msg over in every case.
+func (l *Link) Send(msg *wire.Buffer) *refusal.Refusal {
+	switch err := l.conn.Send(msg); err {
+	case nil:
+		return nil
+	case backend.ErrFull:
+		return refusal.Busy
+	default:
+		return refusal.Ended
+	}
+}
+
+// Cancel passes on a client's notifications/cancelled for a call in flight: in
+// msg the call's id stands at env.RequestID. It takes msg over in every case.
+func (l *Link) Cancel(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
+	l.mu.Lock()
+	if l.calls[c.number] != c {
+		l.mu.Unlock()
+		l.options.Dropped("late_cancel")
+		msg.Release()
+		return nil
+	}
+	c.cancelled = true
+	c.deadline = time.Now().Add(cancelGrace)
+	l.mu.Unlock()
+	msg.Splice(env.RequestID, strconv.AppendUint(nil, c.number, 10))
+	return l.Send(msg)
+}
+
+// InFlight is the number of calls that wait for their answer.
+func (l *Link) InFlight() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.calls)
+}
+
+// End answers all calls in flight with why and ends the connection in good
+// order, or at once when ctx is done. It returns when nothing is left of it.
+func (l *Link) End(ctx context.Context, why *refusal.Refusal) {
+	l.shut(why, why)
+	l.conn.Close(ctx)
+}
+
+// Abort answers all calls in flight with why; none can be made any more. The
+// connection is left to End.
+func (l *Link) Abort(why *refusal.Refusal) { l.shut(why, why) }
+
+// shut marks the link as closed and answers its calls. It returns the owner to
+// tell, nil if the link was closed before or has none.
+func (l *Link) shut(reason error, answer *refusal.Refusal) Owner {
+	l.mu.Lock()
+	if l.closed != nil {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = reason
+	calls, owner := l.calls, l.owner
+	l.calls, l.owner = nil, nil
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.mu.Unlock()
+	for _, c := range calls {
+		c.refuse(answer, metrics.Lost)
+	}
+	return owner
+}
+
+// refuse answers a call with a refusal of the gate.
+func (c *Call) refuse(r *refusal.Refusal, how metrics.Outcome) {
+	msg := wire.Acquire(256 + len(c.ID) + len(r.Text))
+	msg.B = r.AppendJSON(msg.B, c.ID)
+	c.Leg.Answer(msg, how)
+}
+
+var pong = []byte(`{"jsonrpc":"2.0","id":,"result":{}}`)
+
+// ping answers a server's ping: that the connection lives is the gate's to say.
+func (l *Link) ping(msg *wire.Buffer, env *wire.Envelope) {
+	answer := wire.Acquire(len(pong) + env.ID.End - env.ID.Start)
+	answer.B = wire.AppendSplice(answer.B, pong, wire.Span{Start: 22, End: 22}, env.ID.Of(msg.B))
+	msg.Release()
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	if conn == nil { // it pings before its connection is handed over
+		answer.Release()
+		return
+	}
+	_ = conn.Send(answer) // a server that does not read gets no pong
+}
+
+var _ backend.Receiver = (*Link)(nil)

@@ -1,0 +1,163 @@
+package link
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"sidegate/proxy/mcp"
+	"sidegate/proxy/metrics"
+	"sidegate/proxy/refusal"
+	"sidegate/proxy/wire"
+)
+
+// Message sorts what the server sent: an answer to its call, progress to its
+// call, all else to the owner.
+func (l *Link) Message(msg *wire.Buffer, env *wire.Envelope) {
+	if !l.heard.Load() {
+		l.heard.Store(true)
+	}
+	switch {
+	case env.Kind == wire.Result || env.Kind == wire.Error:
+		l.answer(msg, env)
+	case env.Kind == wire.Notification && string(env.Method) == mcp.MethodProgress:
+		l.progress(msg, env)
+	case env.Kind == wire.Request && string(env.Method) == mcp.MethodPing:
+		l.ping(msg, env)
+	default:
+		l.unasked(msg, env)
+	}
+}
+
+// number reads a name that the link gave to a call; 0 is none.
+func number(token []byte) uint64 {
+	n, err := strconv.ParseUint(string(token), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// answer gives an answer to its call, under the client's id.
+func (l *Link) answer(msg *wire.Buffer, env *wire.Envelope) {
+	c := l.take(number(env.ID.Of(msg.B)))
+	if c == nil {
+		l.options.Dropped("late_answer") // unknown, given up, or the second one
+		msg.Release()
+		return
+	}
+	how := metrics.OK
+	if env.Kind == wire.Error {
+		how = metrics.Failed
+	}
+	msg.Splice(env.ID, c.ID)
+	c.Leg.Answer(msg, how)
+}
+
+// progress gives a progress notification to its call, under the client's
+// token, and restarts the call's time.
+func (l *Link) progress(msg *wire.Buffer, env *wire.Envelope) {
+	l.mu.Lock()
+	c := l.calls[number(env.ProgressToken.Of(msg.B))]
+	if c != nil && c.Progress != nil && !c.cancelled {
+		c.deadline = time.Now().Add(l.options.CallTimeout)
+	}
+	l.mu.Unlock()
+	if c == nil || c.Progress == nil {
+		l.options.Dropped("late_progress")
+		msg.Release()
+		return
+	}
+	msg.Splice(env.ProgressToken, c.Progress)
+	c.Leg.Send(msg)
+}
+
+// unasked gives all else to the owner.
+func (l *Link) unasked(msg *wire.Buffer, env *wire.Envelope) {
+	l.mu.Lock()
+	owner := l.owner
+	l.mu.Unlock()
+	if owner == nil {
+		l.options.Dropped("unowned") // said before initialize: nobody is there to hear it
+		msg.Release()
+		return
+	}
+	owner.Unasked(msg, env)
+}
+
+// TooLong answers the one call whose answer was over the limit.
+func (l *Link) TooLong(id []byte, size int64) {
+	if c := l.take(number(bytes.TrimSpace(id))); c != nil {
+		c.refuse(refusal.ServerSize.With("the tool server's answer of %d bytes is larger than the limit (--max-message) and was dropped", size), metrics.Lost)
+	}
+}
+
+// Garbage answers the one call whose answer is no valid message.
+func (l *Link) Garbage(id []byte) {
+	if c := l.take(number(bytes.TrimSpace(id))); c != nil {
+		c.refuse(refusal.ServerJSON, metrics.Lost)
+	}
+}
+
+// Closed answers every call in flight and tells the owner.
+func (l *Link) Closed(err error) {
+	if err == nil { // End has shut it, and nobody is left to be told
+		return
+	}
+	l.died(err)
+	if owner := l.shut(err, refusal.Ended.With("%v; send initialize to open a new session", err)); owner != nil {
+		owner.LinkClosed(err)
+	}
+}
+
+// watch sets the timer that looks for calls whose time is up, where it is not
+// set. l.mu is held. One timer a link and not one a call: calls are many, and
+// nearly all end in time.
+func (l *Link) watch() {
+	if l.timing {
+		return
+	}
+	l.timing = true
+	every := min(time.Second, max(10*time.Millisecond, l.options.CallTimeout/8))
+	if l.timer == nil {
+		l.timer = time.AfterFunc(every, l.expire)
+		return
+	}
+	l.timer.Reset(every)
+}
+
+// expire gives up the calls whose time is up.
+func (l *Link) expire() {
+	var late []*Call
+	l.mu.Lock()
+	l.timing = false
+	now := time.Now()
+	for n, c := range l.calls {
+		if now.After(c.deadline) {
+			late = append(late, c)
+			delete(l.calls, n)
+		}
+	}
+	if len(l.calls) > 0 {
+		l.watch()
+	}
+	l.mu.Unlock()
+	for _, c := range late {
+		l.giveUp(c)
+	}
+}
+
+// giveUp ends a call that the server has not answered. The server is told
+// (2025-11-25, basic/lifecycle, "Timeouts"), unless it has been already.
+func (l *Link) giveUp(c *Call) {
+	if c.cancelled {
+		c.refuse(refusal.Cancelled, metrics.Cancelled)
+		return
+	}
+	note := wire.Acquire(256)
+	note.B = append(note.B, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":`...)
+	note.B = strconv.AppendUint(note.B, c.number, 10)
+	note.B = append(note.B, `,"reason":"no answer in time"}}`...)
+	_ = l.conn.Send(note) // a server that does not read cannot be told
+	c.refuse(refusal.CallTimeout, metrics.Timeout)
+}
