@@ -1,0 +1,115 @@
+package stream
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// A Conn is a client connection that the gate owns while its answer is on the
+// way. Two goroutines meet in it: the owner, which waits in Hold with a
+// pending read and so sees the client leave, and a writer, which exists only
+// while there is something to write.
+type Conn struct {
+	socket  *Socket
+	head    string // further header lines of the response's head, each ended by CRLF
+	http11  bool   // the client understands chunks
+	keep    bool   // the client takes another answer on this connection
+	timeout time.Duration
+
+	// Guarded by Outbox.mu.
+	stream     *Stream
+	cursor     uint64 // number of the next event to write
+	resumed    bool   // the client named the event before
+	started    bool   // it carries an event stream
+	headed     bool   // the head is written
+	writing    bool   // a writer has this connection
+	comment    bool   // a comment is due
+	superseded bool   // another connection has taken the stream over
+	finished   bool   // the answer is written to its end
+	broken     bool   // cut, closed or too slow: nothing more is written
+}
+
+// Request says what a response's head and end depend on.
+type Request struct {
+	Head   string // further header lines, each ended by CRLF; kept
+	HTTP11 bool
+	Keep   bool // false: the client asked for Connection: close
+}
+
+// NewConn takes a hijacked connection over. On an error it is closed.
+func NewConn(hijacked net.Conn, r Request, writeTimeout time.Duration) (*Conn, error) {
+	socket, err := takeBack(hijacked)
+	c := &Conn{socket: socket, head: r.Head, http11: r.HTTP11, keep: r.Keep && r.HTTP11, timeout: writeTimeout}
+	if err != nil {
+		c.Close()
+	}
+	return c, err
+}
+
+// Socket is the connection below; it goes back to the HTTP server after Hold
+// said that it can be used again.
+func (c *Conn) Socket() *Socket { return c.socket }
+
+// Close closes the connection at once.
+func (c *Conn) Close() { _ = c.socket.Close() }
+
+// watch waits until the answer is finished or the client has left, which shows
+// as the end of a pending read. That the read times out now and then is the
+// stream's clock.
+func (c *Conn) watch(b *Outbox) error {
+	var pipelined []byte
+	var chunk [256]byte
+	for c.arm(b) {
+		n, err := c.socket.Conn.Read(chunk[:])
+		if pipelined = append(pipelined, chunk[:n]...); len(pipelined) > maxUnread {
+			return errors.New("the client pipelines too much")
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			c.tick(b)
+		default:
+			return err
+		}
+	}
+	c.socket.unread = append(c.socket.unread, pipelined...)
+	return nil
+}
+
+// pieceSize is how much is written under one deadline: a slow reader is one
+// that takes less than this in the write timeout, however much there is.
+const pieceSize = 256 << 10
+
+// write writes all of bufs and uses it up. The deadline is granted anew for
+// each piece.
+func (c *Conn) write(bufs net.Buffers) error {
+	for len(bufs) > 0 {
+		piece, rest := cut(bufs, pieceSize)
+		if err := c.socket.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+			return err
+		}
+		if _, err := piece.WriteTo(c.socket.Conn); err != nil {
+			return err
+		}
+		bufs = rest
+	}
+	return nil
+}
+
+// cut splits bufs after size bytes.
+func cut(bufs net.Buffers, size int) (piece, rest net.Buffers) {
+	for i, b := range bufs {
+		if len(b) < size {
+			size -= len(b)
+			continue
+		}
+		piece = append(append(piece, bufs[:i]...), b[:size])
+		if len(b) > size {
+			rest = append(rest, b[size:])
+		}
+		return piece, append(rest, bufs[i+1:]...)
+	}
+	return bufs, nil
+}

@@ -1,0 +1,120 @@
+package stream
+
+import "time"
+
+// Hold attaches c to the stream and owns it until the stream is over, another
+// connection takes the stream over, or the client leaves. It returns the
+// connection if it can serve another request; in every other case it has
+// closed it. from is the number of the first event that the client wants, 0
+// for whatever it has not been sent.
+func (s *Stream) Hold(c *Conn, from uint64) (reusable bool) {
+	s.attach(c, from)
+	err := c.watch(s.box)
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	s.detach(c)
+	if err != nil || c.broken || !c.keep {
+		c.Close()
+		return false
+	}
+	return c.socket.SetDeadline(time.Time{}) == nil
+}
+
+func (s *Stream) attach(c *Conn, from uint64) {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	if old := s.conn; old != nil {
+		old.superseded = true
+		old.kick()
+	}
+	c.stream, s.conn, s.awaited = s, c, false
+	c.cursor = max(s.written, s.first)
+	if from > 0 {
+		c.cursor, c.resumed = from, true
+	}
+	if c.cursor < s.first {
+		c.sever() // what it wants has gone since Find
+	}
+	if s.mode == events {
+		c.start()
+	}
+	c.kick()
+}
+
+// start notes that c carries an event stream from here on.
+func (c *Conn) start() {
+	if !c.started {
+		c.started = true
+		c.stream.box.holder.Hold()
+		c.stream.box.options.Opened()
+	}
+}
+
+// detach ends c's part in the stream; messages wait for the next connection.
+func (s *Stream) detach(c *Conn) {
+	if c.started {
+		s.box.holder.Release()
+		s.box.options.Closed()
+	}
+	if s.conn != c {
+		return
+	}
+	s.conn = nil
+	if !c.started && !c.finished {
+		s.lose()
+	}
+	s.keep(s.next())
+	if s.box.closed {
+		s.wind()
+	}
+	s.box.retire(s)
+}
+
+// lose gives up a stream whose client left before it learnt an event id.
+func (s *Stream) lose() {
+	if s.answer != nil {
+		s.box.options.Dropped("undelivered")
+		s.answer.Release()
+		s.answer = nil
+	}
+	s.mode, s.awaited = lost, false
+	s.forget(s.next())
+	delete(s.box.streams, s.number)
+}
+
+// sever ends a connection from the gate's side; its owner notices and detaches.
+func (c *Conn) sever() {
+	c.broken = true
+	c.Close()
+}
+
+// finish notes that all is written and wakes the owner.
+func (c *Conn) finish() {
+	c.finished = true
+	_ = c.socket.SetReadDeadline(longAgo) // a closed socket wakes its owner as well
+}
+
+// arm sets the deadline of the owner's next read; false: it need not read.
+func (c *Conn) arm(b *Outbox) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.finished {
+		return false
+	}
+	_ = c.socket.SetReadDeadline(time.Now().Add(b.options.KeepAlive)) // fails where the read will
+	return true
+}
+
+// tick is called when nothing was read for a while. A stream that is still
+// undecided becomes an event stream now, before intermediaries give up; on
+// others a comment shows that the connection lives.
+func (c *Conn) tick(b *Outbox) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.stream.conn != c || c.finished {
+		return
+	}
+	c.stream.toEvents()
+	c.comment = true
+	c.kick()
+}

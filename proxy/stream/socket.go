@@ -1,0 +1,132 @@
+package stream
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// A Socket is an accepted connection. It lives through both of its users: the
+// HTTP server, which reads requests from it, and a Conn, which holds it while
+// an answer takes long. What one has read too far it gives back with unread.
+type Socket struct {
+	net.Conn
+	unread []byte // read before and not yet used; only the present reader touches it
+
+	closing sync.Once
+	closed  func()
+	err     error
+	drain   int64 // bytes that Close reads on for
+}
+
+// NewSocket wraps an accepted connection. closed is called once, when the
+// connection is closed by whichever user has it last.
+func NewSocket(c net.Conn, closed func()) *Socket {
+	return &Socket{Conn: c, closed: closed}
+}
+
+// Read gives out what was unread first.
+func (s *Socket) Read(p []byte) (int, error) {
+	if len(s.unread) == 0 {
+		return s.Conn.Read(p)
+	}
+	n := copy(p, s.unread)
+	if s.unread = s.unread[n:]; len(s.unread) == 0 {
+		s.unread = nil // a kept tail would pin the whole buffer
+	}
+	return n, nil
+}
+
+// Await waits at most d for the next request to begin. The HTTP server takes a
+// connection for a new one, of which the first request is due soon; one that
+// was held before may be quiet for longer.
+func (s *Socket) Await(d time.Duration) error {
+	if len(s.unread) > 0 {
+		return nil
+	}
+	if err := s.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return err
+	}
+	var first [512]byte
+	n, err := s.Conn.Read(first[:])
+	s.unread = append(s.unread, first[:n]...)
+	return err
+}
+
+// Drain makes Close read on for a while, at most limit bytes, for a client that
+// is still sending what was refused. A connection that is closed with unread
+// input is reset, and the reset can overtake the answer: the client would never
+// learn why. Only the present reader may call it.
+func (s *Socket) Drain(limit int64) { s.drain = limit }
+
+// Close closes the connection once; later calls return the first one's error.
+// Where it drains it does so in the background.
+func (s *Socket) Close() error {
+	s.closing.Do(func() {
+		if s.drain > 0 {
+			go s.linger()
+			return
+		}
+		s.err = s.Conn.Close()
+		s.closed()
+	})
+	return s.err
+}
+
+const (
+	lingerIdle  = 5 * time.Second  // without a byte from the client
+	lingerTotal = 30 * time.Second // in all
+)
+
+// linger reads on until the client has closed its end, has sent enough, or has
+// taken too long.
+func (s *Socket) linger() {
+	defer s.closed()
+	defer s.Conn.Close()
+	if half, ok := s.Conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		return
+	}
+	end := time.Now().Add(lingerTotal)
+	var chunk [16 << 10]byte
+	for read := int64(0); read < s.drain; {
+		deadline := time.Now().Add(lingerIdle)
+		if deadline.After(end) {
+			deadline = end
+		}
+		if s.Conn.SetReadDeadline(deadline) != nil {
+			return
+		}
+		n, err := s.Conn.Read(chunk[:])
+		if read += int64(n); err != nil {
+			return
+		}
+	}
+}
+
+// longAgo is a deadline that ends a pending read, and forbids a new one.
+var longAgo = time.Unix(1, 0)
+
+// maxUnread bounds what a client may pipeline behind a request that is still
+// being answered: HTTP/1.1 allows it, hardly anybody does it.
+const maxUnread = 64 << 10
+
+// takeBack gets the accepted connection back from a hijacked one. The HTTP
+// server's reader may have read on into the next request: those bytes are
+// taken out of it without waiting for more, by reading past a deadline.
+func takeBack(hijacked net.Conn) (*Socket, error) {
+	socket := hijacked.(interface{ UnsafeConn() net.Conn }).UnsafeConn().(*Socket)
+	if err := socket.SetReadDeadline(longAgo); err != nil {
+		return socket, err
+	}
+	var unread []byte
+	var chunk [512]byte
+	for len(unread) < maxUnread {
+		n, err := hijacked.Read(chunk[:])
+		unread = append(unread, chunk[:n]...)
+		if err != nil {
+			break // the deadline: nothing more is buffered
+		}
+	}
+	socket.unread = append(unread, socket.unread...)
+	return socket, socket.SetDeadline(time.Time{})
+}

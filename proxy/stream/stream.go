@@ -1,0 +1,166 @@
+package stream
+
+import (
+	"time"
+
+	"sidegate/proxy/wire"
+)
+
+// mode is the form that an answer takes.
+type mode uint8
+
+const (
+	undecided mode = iota // nothing has been written: the answer may still be one JSON object
+	whole                 // one JSON object
+	events                // an event stream
+	lost                  // its client left before it could learn an event id, so nobody can come back for it
+)
+
+// A Stream is one sequence of messages to a client: the answer to a POST, or
+// what the server says unasked, to a GET. It outlives its connections: while
+// it has none, messages wait in it, and a client can come back for them.
+// The outbox's lock guards all fields but ready.
+type Stream struct {
+	box    *Outbox
+	number uint32 // names the stream in event ids; 0 is the GET stream
+	mode   mode
+	conn   *Conn // the connection it is written to, nil without one
+
+	// Events count from 1. Those from first on are held; those before kept are
+	// on the outbox's account of what can be replayed, the others are in
+	// flight; those before written have been written whole at least once.
+	held    []*wire.Buffer
+	first   uint64
+	kept    uint64
+	written uint64
+
+	awaited  bool         // its first connection is on the way
+	inFlight int          // bytes of the events from kept on
+	pending  int          // answers still to come; 0 ends the stream
+	answer   *wire.Buffer // the answer of an undecided stream or of a whole one
+
+	ready chan struct{} // tells Wait that there is something to write
+}
+
+func newStream(b *Outbox, m mode, pending int) *Stream {
+	return &Stream{box: b, mode: m, first: 1, kept: 1, written: 1, pending: pending, ready: make(chan struct{}, 1)}
+}
+
+// next is the number that the next event will get.
+func (s *Stream) next() uint64 { return s.first + uint64(len(s.held)) }
+
+// over tells whether the stream has got all that it was opened for.
+func (s *Stream) over() bool { return s.pending == 0 || s.box.closed }
+
+// Send adds a message that is not an answer, which turns an undecided stream
+// into an event stream. It takes msg over and never blocks. A stream that is
+// over takes nothing any more: then Send returns false, and msg stays the
+// caller's.
+func (s *Stream) Send(msg *wire.Buffer) bool {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	if s.over() {
+		return false
+	}
+	s.push(msg)
+	return true
+}
+
+// Answer adds an answer; the last one expected ends the stream. It takes msg
+// over and never blocks.
+func (s *Stream) Answer(msg *wire.Buffer) {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	s.pending--
+	if s.mode == undecided && s.pending == 0 {
+		s.answer = msg
+		s.kick()
+		return
+	}
+	s.push(msg)
+}
+
+// push adds an event.
+func (s *Stream) push(msg *wire.Buffer) {
+	s.toEvents()
+	if s.box.closed || s.mode == lost {
+		s.box.options.Dropped("undelivered")
+		msg.Release()
+		s.kick() // the stream may be over with it
+		return
+	}
+	s.cutIfBehind()
+	s.held = append(s.held, msg)
+	s.inFlight += len(msg.B)
+	if s.conn == nil && !s.awaited {
+		s.keep(s.next())
+	}
+	s.kick()
+}
+
+// toEvents makes an undecided stream an event stream, which has a number.
+func (s *Stream) toEvents() {
+	if s.mode == undecided {
+		s.mode = events
+		s.box.enlist(s)
+	}
+}
+
+// cutIfBehind is the policy for slow readers: a connection that is behind by
+// as much as a session may keep is cut, and its client can resume. One message
+// may be larger than that; only what stands before the next one counts.
+func (s *Stream) cutIfBehind() {
+	o := s.box.options
+	if s.conn == nil || s.conn.broken {
+		return
+	}
+	if s.inFlight > o.ReplayBytes || s.next()-s.kept > uint64(max(1, o.ReplayEvents)) {
+		o.Dropped("slow_reader")
+		s.conn.sever()
+	}
+}
+
+// kick starts a writer where there is a connection without one, or tells the
+// handler that waits.
+func (s *Stream) kick() {
+	if s.conn != nil {
+		s.conn.kick()
+		return
+	}
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Wait waits for the answer of a stream that was opened by a POST, at most d.
+// It returns the answer if it is the first thing that came and has at most
+// limit bytes; the caller releases it, and the stream is over. In every other
+// case it returns nil, and the stream needs a connection: Hold.
+func (s *Stream) Wait(d time.Duration, limit int) *wire.Buffer {
+	t := timers.Get().(*time.Timer)
+	t.Reset(d)
+	select {
+	case <-s.ready:
+	case <-t.C:
+	}
+	t.Stop()
+	timers.Put(t)
+
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	if s.answer == nil || s.mode != undecided || len(s.answer.B) > limit {
+		return nil
+	}
+	answer := s.answer
+	s.answer, s.mode, s.awaited = nil, whole, false
+	return answer
+}
+
+// Abandon gives up a stream that Wait found to need a connection, where there
+// is none to be had.
+func (s *Stream) Abandon() {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	s.lose()
+}

@@ -1,0 +1,238 @@
+package stream
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"sidegate/proxy/wire"
+)
+
+const (
+	// smallEvent is up to where an event is copied into the batch: one copy
+	// costs less than another element of a vectored write.
+	smallEvent = 8 << 10
+	// batchBytes and batchEvents bound what one write takes, so that the lock
+	// is not held long.
+	batchBytes  = 256 << 10
+	batchEvents = 128
+)
+
+// A batch is what one write puts on a connection.
+type batch struct {
+	scratch *wire.Buffer // heads and small events
+	large   []large      // what stands between parts of scratch and is not copied
+	next    uint64       // the cursor after it
+	events  bool         // it holds events
+	last    bool         // nothing comes after it
+	answer  *wire.Buffer // a whole answer, released when written
+}
+
+type large struct {
+	at   int // offset in scratch before which it stands
+	data []byte
+}
+
+// kick starts a writer if there is something to write and nobody writes yet.
+// The outbox's lock is held.
+func (c *Conn) kick() {
+	if c.writing || !c.due() {
+		return
+	}
+	c.writing = true
+	go c.run(c.stream.box)
+}
+
+// due tells whether there is something to write.
+func (c *Conn) due() bool {
+	s := c.stream
+	switch {
+	case c.broken || c.finished:
+		return false
+	case c.superseded:
+		return true
+	case s.mode == undecided:
+		return s.answer != nil || s.box.closed
+	}
+	return !c.headed || c.comment || c.cursor < s.next() || s.over()
+}
+
+// run is the writer: it ends when there is nothing left to write.
+func (c *Conn) run(box *Outbox) {
+	box.mu.Lock()
+	defer box.mu.Unlock()
+	for c.due() {
+		b := c.compose()
+		box.mu.Unlock()
+		err := c.write(b.buffers())
+		b.scratch.Release()
+		b.answer.Release()
+		box.mu.Lock()
+		c.wrote(b, err)
+	}
+	c.writing = false
+}
+
+// wrote notes what a write has done.
+func (c *Conn) wrote(b *batch, err error) {
+	if err != nil {
+		c.sever()
+		return
+	}
+	if b.events {
+		c.cursor = max(c.cursor, b.next)
+		if s := c.stream; s.conn == c {
+			s.written = max(s.written, min(b.next, s.next()))
+			s.keep(min(b.next, s.next()))
+		}
+	}
+	if b.last {
+		c.finish()
+	}
+}
+
+// compose makes the next batch.
+func (c *Conn) compose() *batch {
+	s := c.stream
+	b := &batch{scratch: wire.Acquire(4 << 10), next: c.cursor}
+	switch {
+	case s.mode == undecided && s.answer != nil && !c.superseded:
+		c.composeWhole(b)
+	default:
+		c.composeEvents(b)
+	}
+	return b
+}
+
+// composeWhole makes an answer that is one JSON object.
+func (c *Conn) composeWhole(b *batch) {
+	s := c.stream
+	b.answer, b.last = s.answer, true
+	s.answer, s.mode = nil, whole
+	b.scratch.B = c.appendHead(b.scratch.B, "application/json")
+	b.scratch.B = append(b.scratch.B, "Content-Length: "...)
+	b.scratch.B = strconv.AppendInt(b.scratch.B, int64(len(b.answer.B)), 10)
+	b.scratch.B = append(b.scratch.B, "\r\n\r\n"...)
+	b.add(b.answer.B)
+}
+
+// composeEvents makes the next part of an event stream, as one chunk. Streams
+// are chunked so that a client can tell their end from a cut.
+func (c *Conn) composeEvents(b *batch) {
+	s := c.stream
+	opening := !c.headed
+	if opening {
+		s.toEvents()
+		c.start()
+		c.headed = true
+		b.scratch.B = c.appendStreamHead(b.scratch.B)
+	}
+	size := b.openChunk(c.http11)
+	if opening && s.box.priming && !c.resumed {
+		b.scratch.B = wire.AppendRetry(b.scratch.B, int(s.box.options.Retry.Milliseconds()))
+		b.scratch.B = wire.AppendPriming(b.scratch.B, s.appendID(nil, c.cursor-1))
+	}
+	if !c.superseded {
+		c.composeMessages(b)
+	}
+	if c.comment && !b.events {
+		b.scratch.B = wire.AppendComment(b.scratch.B, "keep-alive")
+	}
+	c.comment = false
+	b.last = c.superseded || (s.over() && b.next >= s.next())
+	b.closeChunk(size, c.http11, b.last)
+}
+
+// composeMessages adds the events from the cursor on.
+func (c *Conn) composeMessages(b *batch) {
+	s := c.stream
+	var id [48]byte
+	bytes := 0
+	for n := 0; n < batchEvents && bytes < batchBytes && b.next < s.next(); n++ {
+		msg := s.held[b.next-s.first].B
+		b.scratch.B = wire.AppendEventHead(b.scratch.B, s.appendID(id[:0], b.next))
+		b.add(msg)
+		b.scratch.B = append(b.scratch.B, wire.EventTail...)
+		b.next++
+		bytes += len(msg)
+		b.events = true
+	}
+}
+
+// add puts data into the batch, by reference if it is large.
+func (b *batch) add(data []byte) {
+	if len(data) <= smallEvent {
+		b.scratch.B = append(b.scratch.B, data...)
+		return
+	}
+	b.large = append(b.large, large{len(b.scratch.B), data})
+}
+
+// chunkHead is a chunk's size line of fixed width, filled in when the size is
+// known. Leading zeros are part of the grammar (RFC 9112, section 7.1).
+const chunkHead = "00000000\r\n"
+
+// openChunk begins a chunk and returns where its content starts.
+func (b *batch) openChunk(chunked bool) int {
+	if chunked {
+		b.scratch.B = append(b.scratch.B, chunkHead...)
+	}
+	return len(b.scratch.B)
+}
+
+// closeChunk ends the chunk whose content starts at from. A chunk of no size
+// would end the stream, so an empty one is taken out again.
+func (b *batch) closeChunk(from int, chunked, last bool) {
+	if !chunked {
+		return
+	}
+	size := len(b.scratch.B) - from
+	for _, l := range b.large {
+		size += len(l.data)
+	}
+	if head := b.scratch.B[from-len(chunkHead) : from]; size > 0 {
+		copy(head, fmt.Sprintf("%08x", size))
+		b.scratch.B = append(b.scratch.B, "\r\n"...)
+	} else {
+		b.scratch.B = b.scratch.B[:from-len(chunkHead)]
+	}
+	if last {
+		b.scratch.B = append(b.scratch.B, "0\r\n\r\n"...)
+	}
+}
+
+// buffers is the batch as a vectored write.
+func (b *batch) buffers() net.Buffers {
+	bufs := make(net.Buffers, 0, 2*len(b.large)+1)
+	from := 0
+	for _, l := range b.large {
+		bufs = append(bufs, b.scratch.B[from:l.at], l.data)
+		from = l.at
+	}
+	return append(bufs, b.scratch.B[from:])
+}
+
+// appendHead appends the lines that every answer's head begins with.
+func (c *Conn) appendHead(dst []byte, contentType string) []byte {
+	dst = append(dst, "HTTP/1.1 200 OK\r\nDate: "...)
+	dst = time.Now().UTC().AppendFormat(dst, "Mon, 02 Jan 2006 15:04:05 GMT")
+	dst = append(dst, "\r\nContent-Type: "...)
+	dst = append(dst, contentType...)
+	dst = append(dst, "\r\n"...)
+	if !c.keep {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	return append(dst, c.head...)
+}
+
+// appendStreamHead appends the head of an event stream. Intermediaries are
+// told not to hold it up.
+func (c *Conn) appendStreamHead(dst []byte) []byte {
+	dst = c.appendHead(dst, "text/event-stream")
+	dst = append(dst, "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"...)
+	if c.http11 {
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
