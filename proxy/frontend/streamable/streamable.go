@@ -1,0 +1,264 @@
+// Package streamable is the Streamable HTTP frontend for clients of the legacy
+// revisions: POST brings messages, GET opens the stream for what the server
+// says unasked or resumes any other, DELETE ends the session.
+//
+// What comes here has passed the guard. The package turns the wire form into
+// messages of a session and back, and decides nothing about who may do what.
+// It may not import guard, bridge or another frontend.
+package streamable
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sidegate/proxy/mcp"
+	"sidegate/proxy/refusal"
+	"sidegate/proxy/session"
+	"sidegate/proxy/stream"
+	"sidegate/proxy/wire"
+)
+
+const (
+	// patience is how long the HTTP server's goroutine waits for an answer.
+	// After that the connection is taken out of the server, which could not
+	// tell that a client has left, and costs more memory while it waits.
+	patience = 50 * time.Millisecond
+	// shortAnswer is up to how many bytes an answer goes out through the HTTP
+	// server, which copies it; a larger one is written without a copy, piece by
+	// piece, so that it may be read slowly.
+	shortAnswer = 64 << 10
+	// mostElements bounds a batch.
+	mostElements = 1000
+)
+
+// Options never change.
+type Options struct {
+	WriteTimeout time.Duration
+	Idle         time.Duration // a connection may wait so long for its next request
+	// Check is the guard's second part, for the elements of a batch.
+	Check func(msg []byte, env *wire.Envelope) *refusal.Refusal
+	// Refused counts a refusal inside of a batch.
+	Refused func(*refusal.Refusal)
+	// Again takes a connection back that can serve another request.
+	Again func(*stream.Socket)
+}
+
+// A Frontend serves requests.
+type Frontend struct {
+	options Options
+	held    sync.WaitGroup // connections that are held open
+
+	mu      sync.Mutex
+	sockets map[*stream.Socket]use
+	closing bool
+}
+
+// use is what a connection is held for.
+type use uint8
+
+const (
+	answering use = iota
+	idle          // between two requests
+)
+
+// New makes a frontend.
+func New(o Options) *Frontend {
+	return &Frontend{options: o, sockets: make(map[*stream.Socket]use)}
+}
+
+// A Request is an HTTP request that has passed the guard.
+type Request struct {
+	HTTP      *fasthttp.RequestCtx
+	Sessions  *session.Manager
+	Principal string
+	Head      string // header lines that every answer carries, each ended by CRLF
+
+	// Of a POST: the body, taken over by Post, and what the scan found in it.
+	Body *wire.Buffer
+	Env  *wire.Envelope
+}
+
+func (r *Request) header(name string) []byte { return r.HTTP.Request.Header.Peek(name) }
+
+// Post serves one message or a batch. Where it returns a refusal nothing has
+// been answered yet.
+func (f *Frontend) Post(r *Request) *refusal.Refusal {
+	id := r.header(mcp.HeaderSessionID)
+	if len(id) == 0 && r.Env.Kind == wire.Request && string(r.Env.Method) == mcp.MethodInitialize {
+		return f.initialize(r)
+	}
+	s, refused := r.Sessions.Find(id, r.Principal)
+	if refused != nil {
+		r.Body.Release()
+		return refused
+	}
+	switch r.Env.Kind {
+	case wire.Batch:
+		return f.batch(r, s)
+	case wire.Request:
+		return f.call(r, s)
+	}
+	if refused := s.Tell(flat(r.Body, r.Env), r.Env); refused != nil {
+		return refused
+	}
+	r.HTTP.SetStatusCode(fasthttp.StatusAccepted)
+	return nil
+}
+
+// flat makes a message fit on one line.
+func flat(msg *wire.Buffer, env *wire.Envelope) *wire.Buffer {
+	if env.HasNewline {
+		wire.Flatten(msg.B)
+	}
+	return msg
+}
+
+// initialize opens a session. Its id stands in the head of either form of
+// answer (2025-11-25, basic/transports, "Session Management").
+func (f *Frontend) initialize(r *Request) *refusal.Refusal {
+	s, refused := r.Sessions.Open(context.Background(), r.Principal)
+	if refused != nil {
+		r.Body.Release()
+		return refused
+	}
+	st := s.Outbox().Open(1)
+	if refused := s.Initialize(st, flat(r.Body, r.Env), r.Env); refused != nil {
+		r.Sessions.End(s, refused)
+		return refused
+	}
+	r.HTTP.Response.Header.Set(mcp.HeaderSessionID, s.ID())
+	f.answer(r, st, r.Head+mcp.HeaderSessionID+": "+s.ID()+"\r\n")
+	return nil
+}
+
+// call serves one request of a session.
+func (f *Frontend) call(r *Request, s *session.Session) *refusal.Refusal {
+	st := s.Outbox().Open(1)
+	if refused := s.Call(st, flat(r.Body, r.Env), r.Env); refused != nil {
+		return refused
+	}
+	f.answer(r, st, r.Head)
+	return nil
+}
+
+// answer answers with what comes back on st: with one JSON object if that is
+// the answer and comes soon, else over a connection that the gate owns.
+func (f *Frontend) answer(r *Request, st *stream.Stream, head string) {
+	if answer := st.Wait(patience, shortAnswer); answer != nil {
+		r.HTTP.SetContentType("application/json")
+		r.HTTP.SetBody(answer.B) // a copy: the HTTP server writes it after we have returned
+		answer.Release()
+		return
+	}
+	f.hold(r, st, 0, head)
+}
+
+// Get opens the session's GET stream, or resumes the stream that Last-Event-ID
+// names.
+func (f *Frontend) Get(r *Request) *refusal.Refusal {
+	s, refused := r.Sessions.Find(r.header(mcp.HeaderSessionID), r.Principal)
+	if refused != nil {
+		return refused
+	}
+	st, from := s.Outbox().Main(), uint64(0)
+	if last := r.header(mcp.HeaderLastEventID); len(last) > 0 {
+		if st, from, refused = s.Outbox().Find(last); refused != nil {
+			return refused
+		}
+	}
+	f.hold(r, st, from, r.Head)
+	return nil
+}
+
+// Delete ends the session.
+func (f *Frontend) Delete(r *Request) *refusal.Refusal {
+	s, refused := r.Sessions.Find(r.header(mcp.HeaderSessionID), r.Principal)
+	if refused != nil {
+		return refused
+	}
+	r.Sessions.End(s, refusal.SessionEnd)
+	r.HTTP.SetStatusCode(fasthttp.StatusNoContent)
+	return nil
+}
+
+// hold takes the connection out of the HTTP server and gives it to st. The
+// goroutine that the server starts for a hijacked connection becomes the
+// connection's owner.
+func (f *Frontend) hold(r *Request, st *stream.Stream, from uint64, head string) {
+	wants := stream.Request{
+		Head:   strings.Clone(head),
+		HTTP11: r.HTTP.Request.Header.IsHTTP11(),
+		Keep:   !r.HTTP.Request.Header.ConnectionClose(),
+	}
+	f.held.Add(1)
+	r.HTTP.HijackSetNoResponse(true)
+	r.HTTP.Hijack(func(hijacked net.Conn) {
+		if socket := f.own(hijacked, wants, st, from); socket != nil {
+			f.options.Again(socket)
+		}
+	})
+}
+
+// own holds a connection until its answer is over. It returns the connection
+// if it can serve another request.
+func (f *Frontend) own(hijacked net.Conn, wants stream.Request, st *stream.Stream, from uint64) *stream.Socket {
+	defer f.held.Done()
+	c, err := stream.NewConn(hijacked, wants, f.options.WriteTimeout)
+	if err != nil {
+		st.Abandon()
+		return nil
+	}
+	socket := c.Socket()
+	defer f.forget(socket)
+	f.note(socket, answering)
+	if !st.Hold(c, from) {
+		return nil
+	}
+	if !f.note(socket, idle) || socket.Await(f.options.Idle) != nil {
+		_ = socket.Close()
+		return nil
+	}
+	return socket
+}
+
+// note says what a connection is held for; false: it should not be held on.
+func (f *Frontend) note(s *stream.Socket, u use) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sockets[s] = u
+	return !f.closing
+}
+
+func (f *Frontend) forget(s *stream.Socket) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.sockets, s)
+}
+
+// Wait closes the connections that are idle and waits until no connection is
+// held any more; when ctx is done first, it closes those that are.
+func (f *Frontend) Wait(ctx context.Context) {
+	f.mu.Lock()
+	f.closing = true
+	f.mu.Unlock()
+	f.close(idle)
+	stop := context.AfterFunc(ctx, func() { f.close(answering) })
+	defer stop()
+	f.held.Wait()
+}
+
+// close closes the connections that are held for u.
+func (f *Frontend) close(u use) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s, held := range f.sockets {
+		if held == u {
+			_ = s.Close()
+		}
+	}
+}
