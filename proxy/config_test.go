@@ -1,0 +1,152 @@
+package proxy
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+// soundConfig is one that Validate has nothing to say about.
+func soundConfig() *Config {
+	return &Config{
+		Listen: "127.0.0.1:8080", Admin: "127.0.0.1:8081",
+		MaxMessage: 16 << 20, MaxHeader: 16 << 10, MaxBytesInFlight: 256 << 20, MaxConnections: 100, MaxCalls: 64,
+		HeaderTimeout: time.Second, BodyTimeout: time.Second, WriteTimeout: time.Second,
+		MaxSessions: 100, IdleTimeout: time.Minute, SessionLifetime: time.Hour, KeepAlive: time.Second,
+		ReplayEvents: 10, ReplayBytes: 1 << 20, Grace: time.Second,
+		Backends: []BackendConfig{{
+			Name: "default", Command: []string{"true"}, Warm: 1, MaxLinks: 4,
+			LinkWait: time.Second, CallTimeout: time.Hour, StopTimeout: time.Second,
+		}},
+	}
+}
+
+func TestValidateAccepts(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"as it is":       func(*Config) {},
+		"socket":         func(c *Config) { c.Listen, c.Admin = "unix:///run/gate.sock", "unix:///run/admin.sock" },
+		"all addresses":  func(c *Config) { c.Listen = ":0" },
+		"any port twice": func(c *Config) { c.Listen, c.Admin = "127.0.0.1:0", "127.0.0.1:0" },
+		"IPv6":           func(c *Config) { c.Listen = "[::1]:8080" },
+		"name":           func(c *Config) { c.Listen = "localhost:8080" },
+		"no admin":       func(c *Config) { c.Admin = "off" },
+		"hosts":          func(c *Config) { c.AllowHosts = []string{"gate", "Gate.example.com", "10.0.0.1", "[::1]"} },
+		"origins": func(c *Config) {
+			c.AllowOrigins = []string{"https://a.example", "http://b:8080", "https://*.example.com"}
+		},
+		"rates":              func(c *Config) { c.Rate, c.Burst, c.AddressRate, c.AddressBurst = 0.5, 1, 1000, 2000 },
+		"no waiting":         func(c *Config) { c.Grace, c.Backends[0].LinkWait = 0, 0 },
+		"no replay":          func(c *Config) { c.ReplayEvents, c.ReplayBytes = 0, 0 },
+		"nothing warm":       func(c *Config) { c.Backends[0].Warm = 0 },
+		"one message fits":   func(c *Config) { c.MaxBytesInFlight = int64(c.MaxMessage) },
+		"environment":        func(c *Config) { c.Backends[0].Env = []string{"A", "B=", "C=x y=z"} },
+		"longest name":       func(c *Config) { c.Backends[0].Name = strings.Repeat("a", 63) },
+		"URLs of every kind": useURLs("http://a/mcp", "https://a:1", "http+unix:///run/x", "unix:///run/x", "tcp://a:1", "ws://a", "wss://a/ws"),
+	} {
+		c := soundConfig()
+		change(c)
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// useURLs exchanges the backends for those.
+func useURLs(urls ...string) func(*Config) {
+	return func(c *Config) {
+		sound := c.Backends[0]
+		c.Backends = nil
+		for i, u := range urls {
+			b := sound
+			b.Name, b.Command, b.URL = strings.Repeat("b", i+1), nil, u
+			c.Backends = append(c.Backends, b)
+		}
+	}
+}
+
+func TestValidateRefuses(t *testing.T) {
+	const address = `must be HOST:PORT or unix:///PATH; it is `
+	const timeout = `must be from 1ms to 10000h0m0s; it is `
+	for _, c := range []struct {
+		change func(*Config)
+		want   string
+	}{
+		{func(c *Config) { c.Listen = "" }, `--listen ` + address + `""`},
+		{func(c *Config) { c.Listen = "8080" }, `--listen ` + address + `"8080"`},
+		{func(c *Config) { c.Listen = "127.0.0.1:http" }, `--listen ` + address + `"127.0.0.1:http"`},
+		{func(c *Config) { c.Listen = "127.0.0.1:65536" }, `--listen ` + address + `"127.0.0.1:65536"`},
+		{func(c *Config) { c.Listen = "http://127.0.0.1:80" }, `--listen ` + address + `"http://127.0.0.1:80"`},
+		{func(c *Config) { c.Listen = "unix://gate.sock" }, `--listen ` + address + `"unix://gate.sock"`},
+		{func(c *Config) { c.Listen = "unix:///" }, `--listen ` + address + `"unix:///"`},
+		{func(c *Config) { c.Listen = "off" }, `--listen ` + address + `"off"`},
+		{func(c *Config) { c.Admin = "none" }, `--admin ` + address + `"none", or "off"`},
+		{func(c *Config) { c.Admin = c.Listen }, `--admin must differ from --listen; both are "127.0.0.1:8080"`},
+		{func(c *Config) { c.AllowHosts = []string{"https://x"} }, `--allow-host must be a host name or an address ([…] around IPv6), without a scheme, a port or a wildcard; it is "https://x"`},
+		{func(c *Config) { c.AllowHosts = []string{"x:80"} }, `--allow-host must be a host name or an address ([…] around IPv6), without a scheme, a port or a wildcard; it is "x:80"`},
+		{func(c *Config) { c.AllowHosts = []string{"a", "*.x"} }, `--allow-host must be a host name or an address ([…] around IPv6), without a scheme, a port or a wildcard; it is "*.x"`},
+		{func(c *Config) { c.AllowOrigins = []string{"*"} }, `--allow-origin must be SCHEME://HOST[:PORT], where HOST may start with "*." and stands alone for https; it is "*"`},
+		{func(c *Config) { c.AllowOrigins = []string{"null"} }, `--allow-origin must be SCHEME://HOST[:PORT], where HOST may start with "*." and stands alone for https; it is "null"`},
+		{func(c *Config) { c.AllowOrigins = []string{"https://x/"} }, `--allow-origin must be SCHEME://HOST[:PORT], where HOST may start with "*." and stands alone for https; it is "https://x/"`},
+		{func(c *Config) { c.AllowOrigins = []string{"https://a.*.x"} }, `--allow-origin must be SCHEME://HOST[:PORT], where HOST may start with "*." and stands alone for https; it is "https://a.*.x"`},
+		{func(c *Config) { c.Rate = -1 }, `--rate must be requests a second, or 0 for no limit; it is -1`},
+		{func(c *Config) { c.AddressRate = math.NaN() }, `--address-rate must be requests a second, or 0 for no limit; it is NaN`},
+		{func(c *Config) { c.Burst = 1 }, `--burst means nothing without --rate`},
+		{func(c *Config) { c.AddressRate, c.AddressBurst = 1, -1 }, `--address-burst must be at least 0 and at most 1073741824; it is -1`},
+		{func(c *Config) { c.MaxMessage = 1 }, `--max-message must be from 1024 to 1073741824 bytes; it is 1`},
+		{func(c *Config) { c.MaxHeader = 1 << 21 }, `--max-header must be from 1024 to 1048576 bytes; it is 2097152`},
+		{func(c *Config) { c.MaxBytesInFlight = 1 }, `--max-bytes-in-flight must be at least --max-message, 16777216 bytes; it is 1`},
+		{func(c *Config) { c.MaxConnections = 0 }, `--max-connections must be at least 1 and at most 1073741824; it is 0`},
+		{func(c *Config) { c.MaxCalls = -1 }, `--max-calls must be at least 1 and at most 1073741824; it is -1`},
+		{func(c *Config) { c.HeaderTimeout = 0 }, `--header-timeout ` + timeout + `0s`},
+		{func(c *Config) { c.BodyTimeout = -time.Second }, `--body-timeout ` + timeout + `-1s`},
+		{func(c *Config) { c.WriteTimeout = time.Microsecond }, `--write-timeout ` + timeout + `1µs`},
+		{func(c *Config) { c.MaxSessions = 1 << 31 }, `--max-sessions must be at least 1 and at most 1073741824; it is 2147483648`},
+		{func(c *Config) { c.IdleTimeout = 0 }, `--idle-timeout ` + timeout + `0s`},
+		{func(c *Config) { c.SessionLifetime = math.MaxInt64 }, `--session-lifetime ` + timeout + `2562047h47m16.854775807s`},
+		{func(c *Config) { c.KeepAlive = 0 }, `--keep-alive ` + timeout + `0s`},
+		{func(c *Config) { c.ReplayEvents = -1 }, `--replay-events must be at least 0 and at most 1073741824; it is -1`},
+		{func(c *Config) { c.ReplayBytes = -1 }, `--replay-bytes must be from 0 to 1073741824 bytes; it is -1`},
+		{func(c *Config) { c.Grace = -1 }, `--grace ` + timeout + `-1ns`},
+		{func(c *Config) { c.Backends = nil }, `--backend is missing: name the tool server, as in: sidegate run -- COMMAND`},
+		{func(c *Config) { c.Backends[0].Name = "" }, `--backend must have a name of 1 to 63 characters a-z, 0-9 and -; it is ""`},
+		{func(c *Config) { c.Backends = append(c.Backends, c.Backends[0]) }, `backends.default.backend stands for two backends named "default"`},
+		{func(c *Config) { c.Backends[0].Command = nil }, `backends.default.command must have a command or a url`},
+		{func(c *Config) { c.Backends[0].URL = "http://x" }, `backends.default.url cannot stand beside command: give one of the two`},
+		{func(c *Config) { c.Backends[0].Command = []string{"", "x"} }, `backends.default.command must start with the program's name; it starts with an empty argument`},
+		{func(c *Config) { c.Backends[0].Command = []string{"x", "\x00"} }, `backends.default.command must not hold a NUL character`},
+		{func(c *Config) { c.Backends[0].Env = []string{"=secret"} }, `backends.default.env must be NAME=VALUE, or NAME to pass on the gate's own value; its name is ""`},
+		{func(c *Config) { c.Backends[0].MaxLinks = 0 }, `backends.default.max-links must be at least 1 and at most 1073741824; it is 0`},
+		{func(c *Config) { c.Backends[0].Warm = -1 }, `backends.default.warm must be at least 0 and at most 1073741824; it is -1`},
+		{func(c *Config) { c.Backends[0].Warm = 5 }, `backends.default.warm must be at most --max-links, 4; it is 5`},
+		{func(c *Config) { c.Backends[0].LinkWait = -1 }, `backends.default.link-wait ` + timeout + `-1ns`},
+		{func(c *Config) { c.Backends[0].CallTimeout = 0 }, `backends.default.call-timeout ` + timeout + `0s`},
+		{func(c *Config) { c.Backends[0].StopTimeout = 0 }, `backends.default.stop-timeout ` + timeout + `0s`},
+		{useURLs("ftp://x"), `backends.b.url must be a URL that starts with http://, https://, http+unix://, unix://, tcp://, ws://, wss://; it is "ftp://x"`},
+		{useURLs("http://"), `backends.b.url must be a URL that starts with http://, https://, http+unix://, unix://, tcp://, ws://, wss://; it is "http://"`},
+		{useURLs("http://a:secret@x"), `backends.b.url must not hold a user or a password: they would end up in logs`},
+		{useURLs("http://a:secret@x:port"), `backends.b.url must be a URL that starts with http://, https://, http+unix://, unix://, tcp://, ws://, wss://`},
+	} {
+		config := soundConfig()
+		c.change(config)
+		err := config.Validate()
+		if err == nil || err.Error() != c.want {
+			t.Errorf("got  %v\nwant %s", err, c.want)
+		}
+		var wrong *FlagError
+		if !errors.As(err, &wrong) {
+			t.Errorf("%v is no FlagError", err)
+		}
+	}
+}
+
+// All that is wrong is said at once.
+func TestValidateFindsAll(t *testing.T) {
+	c := soundConfig()
+	c.Listen, c.MaxCalls, c.Backends[0].MaxLinks = "", 0, 0
+	err := c.Validate()
+	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("got %v; want three errors", err)
+	}
+}

@@ -1,0 +1,256 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sidegate/proxy/guard"
+)
+
+// A FlagError is one value of a Config that cannot be used.
+type FlagError struct {
+	Backend string // whose value it is; "" for the gate's own
+	Flag    string // without the dashes, as in the file
+	Reason  string // what is allowed, and what was given
+}
+
+func (e *FlagError) Error() string {
+	if e.Backend != "" {
+		return fmt.Sprintf("backends.%s.%s %s", e.Backend, e.Flag, e.Reason)
+	}
+	return fmt.Sprintf("--%s %s", e.Flag, e.Reason)
+}
+
+// Validate returns all that is wrong with c, joined; each part is a *FlagError.
+// It looks at nothing but c: whether a file can be read, a port is free or a
+// command exists shows when it is used.
+func (c *Config) Validate() error {
+	var errs []error
+	add := func(flag, reason string) {
+		if reason != "" {
+			errs = append(errs, &FlagError{Flag: flag, Reason: reason})
+		}
+	}
+	c.validateListeners(add)
+	c.validateGuard(add)
+	c.validateLimits(add)
+	c.validateSessions(add)
+	errs = append(errs, c.validateBackends()...)
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateListeners(add func(flag, reason string)) {
+	add("listen", checkAddress(c.Listen))
+	if c.Admin == "off" {
+		return
+	}
+	if reason := checkAddress(c.Admin); reason != "" {
+		add("admin", reason+`, or "off"`)
+	} else if c.Admin == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		add("admin", fmt.Sprintf("must differ from --listen; both are %q", c.Admin))
+	}
+}
+
+func (c *Config) validateGuard(add func(flag, reason string)) {
+	for _, h := range c.AllowHosts {
+		add("allow-host", askGuard("allow-host", guard.Config{AllowHosts: []string{h}}))
+	}
+	for _, o := range c.AllowOrigins {
+		add("allow-origin", askGuard("allow-origin", guard.Config{AllowOrigins: []string{o}}))
+	}
+	add("rate", checkRate(c.Rate))
+	add("burst", checkBurst(c.Burst, c.Rate, "rate"))
+	add("address-rate", checkRate(c.AddressRate))
+	add("address-burst", checkBurst(c.AddressBurst, c.AddressRate, "address-rate"))
+}
+
+func (c *Config) validateLimits(add func(flag, reason string)) {
+	add("max-message", checkSize(int64(c.MaxMessage), 1<<10, 1<<30))
+	add("max-header", checkSize(int64(c.MaxHeader), 1<<10, 1<<20))
+	if c.MaxBytesInFlight < int64(c.MaxMessage) {
+		add("max-bytes-in-flight", fmt.Sprintf("must be at least --max-message, %d bytes; it is %d", c.MaxMessage, c.MaxBytesInFlight))
+	}
+	add("max-connections", checkCount(c.MaxConnections, 1))
+	add("max-calls", checkCount(c.MaxCalls, 1))
+	add("header-timeout", checkTimeout(c.HeaderTimeout))
+	add("body-timeout", checkTimeout(c.BodyTimeout))
+	add("write-timeout", checkTimeout(c.WriteTimeout))
+}
+
+func (c *Config) validateSessions(add func(flag, reason string)) {
+	add("max-sessions", checkCount(c.MaxSessions, 1))
+	add("idle-timeout", checkTimeout(c.IdleTimeout))
+	add("session-lifetime", checkTimeout(c.SessionLifetime))
+	add("keep-alive", checkTimeout(c.KeepAlive))
+	add("replay-events", checkCount(c.ReplayEvents, 0))
+	add("replay-bytes", checkSize(int64(c.ReplayBytes), 0, 1<<30))
+	add("grace", checkWait(c.Grace))
+}
+
+func (c *Config) validateBackends() []error {
+	if len(c.Backends) == 0 {
+		return []error{&FlagError{Flag: "backend", Reason: "is missing: name the tool server, as in: sidegate run -- COMMAND"}}
+	}
+	var errs []error
+	for i := range c.Backends {
+		b := &c.Backends[i]
+		b.validate(func(flag, reason string) {
+			if reason != "" {
+				errs = append(errs, &FlagError{Backend: b.Name, Flag: flag, Reason: reason})
+			}
+		})
+		if slices.ContainsFunc(c.Backends[:i], func(o BackendConfig) bool { return o.Name == b.Name }) {
+			errs = append(errs, &FlagError{Backend: b.Name, Flag: "backend", Reason: fmt.Sprintf("stands for two backends named %q", b.Name)})
+		}
+	}
+	return errs
+}
+
+var backendName = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+
+func (b *BackendConfig) validate(add func(flag, reason string)) {
+	if !backendName.MatchString(b.Name) {
+		add("backend", fmt.Sprintf("must have a name of 1 to 63 characters a-z, 0-9 and -; it is %q", b.Name))
+	}
+	switch {
+	case len(b.Command) > 0 && b.URL != "":
+		add("url", "cannot stand beside command: give one of the two")
+	case len(b.Command) == 0 && b.URL == "":
+		add("command", "must have a command or a url")
+	case b.URL != "":
+		add("url", checkURL(b.URL))
+	default:
+		add("command", checkCommand(b.Command))
+	}
+	for _, e := range b.Env {
+		add("env", checkEnv(e))
+	}
+	add("max-links", checkCount(b.MaxLinks, 1))
+	add("warm", checkCount(b.Warm, 0))
+	if b.Warm > b.MaxLinks && b.MaxLinks > 0 {
+		add("warm", fmt.Sprintf("must be at most --max-links, %d; it is %d", b.MaxLinks, b.Warm))
+	}
+	add("link-wait", checkWait(b.LinkWait))
+	add("call-timeout", checkTimeout(b.CallTimeout))
+	add("stop-timeout", checkTimeout(b.StopTimeout))
+}
+
+// The checks below return what is allowed and what was given, or "".
+
+func checkAddress(s string) string {
+	bad := fmt.Sprintf("must be HOST:PORT or unix:///PATH; it is %q", s)
+	if path, ok := strings.CutPrefix(s, "unix://"); ok {
+		if !strings.HasPrefix(path, "/") || len(path) < 2 || strings.ContainsRune(path, 0) {
+			return bad
+		}
+		return ""
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || strings.ContainsAny(host, "/ \x00") {
+		return bad
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return bad
+	}
+	return ""
+}
+
+// askGuard lets the guard judge what it is going to read: its rules stand in
+// one place.
+func askGuard(flag string, c guard.Config) string {
+	if _, err := guard.New(c); err != nil {
+		return strings.TrimPrefix(err.Error(), "--"+flag+" ")
+	}
+	return ""
+}
+
+func checkRate(perSecond float64) string {
+	if perSecond >= 0 && perSecond <= 1e9 {
+		return ""
+	}
+	return fmt.Sprintf("must be requests a second, or 0 for no limit; it is %g", perSecond)
+}
+
+func checkBurst(n int, rate float64, rateFlag string) string {
+	if n > 0 && rate == 0 {
+		return "means nothing without --" + rateFlag
+	}
+	return checkCount(n, 0)
+}
+
+func checkSize(n, least, most int64) string {
+	if n >= least && n <= most {
+		return ""
+	}
+	return fmt.Sprintf("must be from %d to %d bytes; it is %d", least, most, n)
+}
+
+func checkCount(n, least int) string {
+	if n >= least && n <= 1<<30 {
+		return ""
+	}
+	return fmt.Sprintf("must be at least %d and at most %d; it is %d", least, 1<<30, n)
+}
+
+// checkTimeout refuses zero: nothing in the gate waits without a bound.
+func checkTimeout(d time.Duration) string {
+	if d >= time.Millisecond && d <= maxTimeout {
+		return ""
+	}
+	return fmt.Sprintf("must be from 1ms to %s; it is %s", maxTimeout, d)
+}
+
+// checkWait is checkTimeout for what may also be no time at all.
+func checkWait(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return checkTimeout(d)
+}
+
+// maxTimeout keeps sums with a time of day far from overflow.
+const maxTimeout = 10_000 * time.Hour
+
+// backendSchemes are the kinds of server that a URL can name.
+var backendSchemes = []string{"http", "https", "http+unix", "unix", "tcp", "ws", "wss"}
+
+func checkURL(s string) string {
+	allowed := "must be a URL that starts with " + strings.Join(backendSchemes, "://, ") + "://"
+	u, err := url.Parse(s)
+	if err != nil {
+		return allowed // without s, which may hold a password
+	}
+	if u.User != nil {
+		return "must not hold a user or a password: they would end up in logs"
+	}
+	if !slices.Contains(backendSchemes, u.Scheme) || u.Host == "" && u.Path == "" {
+		return fmt.Sprintf("%s; it is %q", allowed, s)
+	}
+	return ""
+}
+
+func checkCommand(argv []string) string {
+	if argv[0] == "" {
+		return "must start with the program's name; it starts with an empty argument"
+	}
+	if slices.ContainsFunc(argv, func(a string) bool { return strings.ContainsRune(a, 0) }) {
+		return "must not hold a NUL character"
+	}
+	return ""
+}
+
+func checkEnv(s string) string {
+	name, _, _ := strings.Cut(s, "=")
+	if name == "" || strings.ContainsAny(name, " \t\n") || strings.ContainsRune(s, 0) {
+		// The value stays out of the message: it may well be a secret.
+		return fmt.Sprintf("must be NAME=VALUE, or NAME to pass on the gate's own value; its name is %q", name)
+	}
+	return ""
+}

@@ -1,0 +1,170 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"sidegate/proxy/frontend/streamable"
+	"sidegate/proxy/guard"
+	"sidegate/proxy/mcp"
+	"sidegate/proxy/refusal"
+	"sidegate/proxy/stream"
+	"sidegate/proxy/wire"
+)
+
+// What is served at the client listener.
+var (
+	mcpRoom = &guard.Room{
+		Allow: "POST, GET, DELETE", JSON: true,
+		Post: guard.AcceptJSON | guard.AcceptEventStream, Get: guard.AcceptEventStream,
+	}
+	healthRoom = &guard.Room{Allow: "GET, HEAD", Open: true}
+)
+
+// serve is a request's way through the gate, from top to bottom: the door, the
+// body, the message, the frontend.
+func (g *Gate) serve(ctx *fasthttp.RequestCtx) {
+	defer g.recovered(ctx)
+	room := healthRoom
+	switch string(ctx.Path()) {
+	case "/mcp":
+		room = mcpRoom
+	case "/healthz":
+	default:
+		room = nil
+	}
+	visitor, refused := g.guard.Door(ctx, room)
+	if refused != nil {
+		g.refuse(ctx, refused, nil, false)
+		return
+	}
+	if visitor.Preflight {
+		visitor.AnswerPreflight(ctx, room)
+		return
+	}
+	if room == healthRoom {
+		ctx.SetContentType("text/plain; charset=utf-8")
+		ctx.SetBodyString("ok\n")
+		return
+	}
+	g.serveMCP(ctx, &visitor)
+}
+
+// serveMCP serves a request that has passed the door.
+func (g *Gate) serveMCP(ctx *fasthttp.RequestCtx, visitor *guard.Visitor) {
+	if refused := guard.Revision(ctx.Request.Header.Peek(mcp.HeaderProtocolVersion)); refused != nil {
+		g.refuse(ctx, refused, nil, false)
+		return
+	}
+	r := &streamable.Request{HTTP: ctx, Sessions: g.sessions, Principal: visitor.Principal, Head: string(visitor.AppendCORS(nil))}
+	var refused *refusal.Refusal
+	switch string(ctx.Method()) {
+	case fasthttp.MethodGet:
+		refused = g.streamable.Get(r)
+	case fasthttp.MethodDelete:
+		refused = g.streamable.Delete(r)
+	default:
+		g.post(r)
+		return
+	}
+	if refused != nil {
+		g.refuse(ctx, refused, nil, true)
+	}
+}
+
+// post serves a POST: its body is read, its message is checked.
+func (g *Gate) post(r *streamable.Request) {
+	body, refused := g.bodies.read(r.HTTP)
+	if refused != nil {
+		g.refuse(r.HTTP, refused, nil, false)
+		return
+	}
+	var env wire.Envelope
+	if refused = g.check(body.B, &env); refused != nil {
+		g.refuse(r.HTTP, refused, env.ID.Of(body.B), true)
+		body.Release()
+		return
+	}
+	id := append([]byte(nil), env.ID.Of(body.B)...)
+	r.Body, r.Env = body, &env
+	if refused = g.streamable.Post(r); refused != nil {
+		if env.Kind != wire.Request {
+			id = nil
+		}
+		g.refuse(r.HTTP, refused, id, true)
+	}
+}
+
+// check is the guard's second part with this gate's limit.
+func (g *Gate) check(msg []byte, env *wire.Envelope) *refusal.Refusal {
+	return guard.Message(msg, g.config.MaxMessage, env)
+}
+
+// refuse answers a request with a refusal. id is the raw id of what is refused,
+// nil where there is none. Where the body was not read, the client may be in
+// the middle of sending it: the connection is closed, after a bounded rest has
+// been drained so that the answer can be read.
+func (g *Gate) refuse(ctx *fasthttp.RequestCtx, r *refusal.Refusal, id []byte, bodyRead bool) {
+	g.refused(r)
+	ctx.SetStatusCode(r.Status)
+	ctx.SetContentType("application/json")
+	ctx.SetBody(r.AppendJSON(nil, id))
+	if r.Retry > 0 {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(r.RetrySeconds()))
+	}
+	if !bodyRead {
+		g.drainBody(ctx)
+	}
+}
+
+// drainBody readies the connection of a request whose body nobody reads. A
+// short body the HTTP server reads away by itself.
+func (g *Gate) drainBody(ctx *fasthttp.RequestCtx) {
+	const short = 16 << 10
+	if length := ctx.Request.Header.ContentLength(); length > short || length == -1 {
+		ctx.SetConnectionClose()
+		if socket, ok := ctx.Conn().(*stream.Socket); ok {
+			socket.Drain(2 * int64(g.config.MaxMessage))
+		}
+	}
+}
+
+// refused counts a refusal.
+func (g *Gate) refused(r *refusal.Refusal) {
+	g.metrics.Refusals.WithLabelValues(r.Reason).Inc()
+}
+
+// recovered keeps a failure of ours to the one request that met it: the HTTP
+// server does not recover from panics.
+func (g *Gate) recovered(ctx *fasthttp.RequestCtx) {
+	failure := recover()
+	if failure == nil {
+		return
+	}
+	g.log.Error("a request failed inside of the gate", zap.Any("panic", failure), zap.ByteString("stack", debug.Stack()))
+	ctx.Response.Reset()
+	ctx.SetConnectionClose()
+	g.refuse(ctx, refusal.Internal, nil, false)
+}
+
+// malformed answers what is not a request: the HTTP server could not read it.
+func (g *Gate) malformed(ctx *fasthttp.RequestCtx, err error) {
+	r := refusal.BadHTTP
+	var large *fasthttp.ErrSmallBuffer
+	var late net.Error
+	switch {
+	case errors.As(err, &large):
+		r = refusal.HeaderSize.With("the request's header block is larger than the limit of %d bytes (--max-header)", g.config.MaxHeader)
+	case errors.As(err, &late) && late.Timeout():
+		r = refusal.SlowHeader
+	}
+	g.refuse(ctx, r, nil, false)
+	if socket, ok := ctx.Conn().(*stream.Socket); ok {
+		socket.Drain(int64(g.config.MaxMessage))
+	}
+}
