@@ -1,0 +1,58 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+const envPrefix = "SIDEGATE_"
+
+// envName is the variable of a flag: --max-message is SIDEGATE_MAX_MESSAGE.
+func envName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// environSettings picks the gate's own variables out of environ. Lists are
+// separated by commas; an empty variable is none, since many launchers cannot
+// leave one out. An unknown one is an error: a misspelt SIDEGATE_TOKEN_FILE
+// would leave the gate open.
+func environSettings(environ []string, flags *pflag.FlagSet, found *problems) []setting {
+	names := map[string]*pflag.Flag{}
+	var known []string
+	flags.VisitAll(func(f *pflag.Flag) {
+		names[envName(f.Name)] = f
+		known = append(known, envName(f.Name))
+	})
+	var settings []setting
+	for _, e := range environ {
+		name, text, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, envPrefix) || text == "" || serviceLink(name) {
+			continue
+		}
+		flag, ok := names[name]
+		if !ok {
+			found.add(name, "unknown variable"+didYouMean(name, known))
+			continue
+		}
+		s := setting{flag: flag.Name, where: name, values: []string{text}}
+		if isList(flag) {
+			s.values = strings.Split(text, ",")
+		}
+		settings = append(settings, s)
+	}
+	return settings
+}
+
+// serviceLink tells the variables that Kubernetes gives every container of a
+// namespace with a Service named sidegate, as in SIDEGATE_PORT_8080_TCP_ADDR.
+func serviceLink(name string) bool {
+	rest := strings.TrimPrefix(name, envPrefix)
+	return rest == "PORT" || strings.HasPrefix(rest, "PORT_") ||
+		rest == "SERVICE_HOST" || rest == "SERVICE_PORT" || strings.HasPrefix(rest, "SERVICE_PORT_")
+}
+
+func isList(f *pflag.Flag) bool {
+	_, ok := f.Value.(interface{ isList() })
+	return ok
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"sidegate/proxy"
+)
+
+// settings are what run and check are told.
+type settings struct {
+	gate     proxy.Config        // its Backends are filled in by resolve
+	backend  proxy.BackendConfig // what holds for a backend that says nothing of its own
+	backends []string            // [NAME=]URL
+	file     string
+	curl     bool
+
+	logLevel, logFormat string
+}
+
+// defaults are documented by the help, which prints them from here.
+func defaults() *settings {
+	return &settings{
+		gate: proxy.Config{
+			Listen: "127.0.0.1:8080",
+			Admin:  "127.0.0.1:8081",
+
+			MaxMessage:       16 << 20,
+			MaxHeader:        16 << 10,
+			MaxBytesInFlight: 256 << 20,
+			MaxConnections:   15_000,
+			MaxCalls:         64,
+			HeaderTimeout:    10 * time.Second,
+			BodyTimeout:      30 * time.Second,
+			WriteTimeout:     30 * time.Second,
+
+			MaxSessions:     10_000,
+			IdleTimeout:     30 * time.Minute,
+			SessionLifetime: 24 * time.Hour,
+			KeepAlive:       15 * time.Second,
+			ReplayEvents:    1000,
+			ReplayBytes:     4 << 20,
+			Grace:           25 * time.Second,
+		},
+		backend: proxy.BackendConfig{
+			Warm:        1,
+			MaxLinks:    256,
+			LinkWait:    10 * time.Second,
+			CallTimeout: time.Hour,
+			StopTimeout: 5 * time.Second,
+		},
+		logLevel:  "info",
+		logFormat: "auto",
+	}
+}
+
+// A group is the flags that the help shows under one title.
+type group struct {
+	title string
+	flags *pflag.FlagSet
+}
+
+// groups makes the flags over s, whose values are the defaults. A key of the
+// file and a variable of the environment exist because a flag does.
+func (s *settings) groups() []group {
+	return []group{
+		{"Listen", s.listenFlags()},
+		{"Backend", s.allBackendsFlags()},
+		{"Guard", s.guardFlags()},
+		{"Limits", s.limitFlags()},
+		{"Sessions", s.sessionFlags()},
+		{"Configuration and logging", s.otherFlags()},
+	}
+}
+
+// flagSet joins the groups: the one set that everything is looked up in.
+func flagSet(groups []group) *pflag.FlagSet {
+	all := newFlags()
+	for _, g := range groups {
+		all.AddFlagSet(g.flags)
+	}
+	return all
+}
+
+func newFlags() *pflag.FlagSet {
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	fs.SortFlags = false
+	return fs
+}
+
+func (s *settings) listenFlags() *pflag.FlagSet {
+	fs := newFlags()
+	fs.Var(stringValue(&s.gate.Listen, "ADDR"), "listen", "serve clients at HOST:PORT (port 0: any free one) or unix:///PATH")
+	fs.Var(stringValue(&s.gate.Admin, "ADDR"), "admin", `serve /livez, /readyz and /metrics there; "off": not at all`)
+	fs.Var(boolValue(&s.curl), "curl", "print a curl line to try it with")
+	fs.Lookup("curl").NoOptDefVal = "true"
+	return fs
+}
+
+func (s *settings) allBackendsFlags() *pflag.FlagSet {
+	fs := newFlags()
+	fs.Var(stringList(&s.backends, "[NAME=]URL", false), "backend", "instead of COMMAND: a tool server that listens (checked, and not yet served by this version)")
+	fs.AddFlagSet(backendFlags(&s.backend))
+	return fs
+}
+
+// backendFlags are the ones that may differ from one backend to the next.
+func backendFlags(b *proxy.BackendConfig) *pflag.FlagSet {
+	fs := newFlags()
+	fs.Var(stringList(&b.Env, "NAME[=VALUE]", false), "env", "give the tool server a variable, or the gate's own of that name; repeatable")
+	fs.Var(countValue(&b.Warm), "warm", "links kept started and unused")
+	fs.Var(countValue(&b.MaxLinks), "max-links", "links (child processes) at once")
+	fs.Var(durationValue(&b.LinkWait), "link-wait", "how long a call waits for a free link")
+	fs.Var(durationValue(&b.CallTimeout), "call-timeout", "how long a call may go without an answer or progress")
+	fs.Var(durationValue(&b.StopTimeout), "stop-timeout", "how long a child may take to end after its input is closed, and again after SIGTERM")
+	return fs
+}
+
+func (s *settings) guardFlags() *pflag.FlagSet {
+	g, fs := &s.gate, newFlags()
+	fs.Var(stringList(&g.AllowHosts, "HOST", true), "allow-host", "accept this Host besides the loopback names; repeatable")
+	fs.Var(stringList(&g.AllowOrigins, "ORIGIN", true), "allow-origin", "accept browsers from https://app.example or *.example.com, instead of loopback origins; repeatable")
+	fs.Var(prefixList(&g.TrustProxy), "trust-proxy", "believe X-Forwarded-For from there; repeatable")
+	fs.Var(stringValue(&g.TokenFile, "FILE"), "token-file", "ask for a bearer token; a line is TOKEN or NAME=TOKEN, read again when it changes")
+	fs.Var(rateValue(&g.Rate), "rate", "requests a second for each caller; 0: no limit")
+	fs.Var(countValue(&g.Burst), "burst", "requests a caller may send at once; 0: as many as in a second")
+	fs.Var(rateValue(&g.AddressRate), "address-rate", "requests a second for each client address; 0: no limit")
+	fs.Var(countValue(&g.AddressBurst), "address-burst", "requests an address may send at once; 0: as many as in a second")
+	return fs
+}
+
+func (s *settings) limitFlags() *pflag.FlagSet {
+	g, fs := &s.gate, newFlags()
+	fs.Var(sizeValue(&g.MaxMessage), "max-message", "size of one message, either way")
+	fs.Var(sizeValue(&g.MaxHeader), "max-header", "size of a request's head")
+	fs.Var(sizeValue(&g.MaxBytesInFlight), "max-bytes-in-flight", "memory for all messages under way")
+	fs.Var(countValue(&g.MaxConnections), "max-connections", "client connections at once")
+	fs.Var(countValue(&g.MaxCalls), "max-calls", "calls in flight in one session")
+	fs.Var(durationValue(&g.HeaderTimeout), "header-timeout", "how long a request's head may take")
+	fs.Var(durationValue(&g.BodyTimeout), "body-timeout", "how long each MiB of a body may take")
+	fs.Var(durationValue(&g.WriteTimeout), "write-timeout", "how long a client may read nothing of what is sent to it")
+	return fs
+}
+
+func (s *settings) sessionFlags() *pflag.FlagSet {
+	g, fs := &s.gate, newFlags()
+	fs.Var(countValue(&g.MaxSessions), "max-sessions", "sessions at once")
+	fs.Var(durationValue(&g.IdleTimeout), "idle-timeout", "end a session without call and stream after that")
+	fs.Var(durationValue(&g.SessionLifetime), "session-lifetime", "end a session after that, however busy")
+	fs.Var(durationValue(&g.KeepAlive), "keep-alive", "send a comment on a stream that is silent for that long")
+	fs.Var(countValue(&g.ReplayEvents), "replay-events", "events a session keeps for clients that resume")
+	fs.Var(sizeValue(&g.ReplayBytes), "replay-bytes", "their size together")
+	fs.Var(durationValue(&g.Grace), "grace", "on SIGTERM, how long calls may go on")
+	return fs
+}
+
+func (s *settings) otherFlags() *pflag.FlagSet {
+	fs := newFlags()
+	fs.VarP(stringValue(&s.file, "FILE"), "config", "c", "read a YAML file: a key is a flag's name, backends: maps NAME to command: or url:")
+	fs.Var(choiceValue(&s.logLevel, "debug", "info", "warn", "error"), "log-level", "least level that is logged")
+	fs.Var(choiceValue(&s.logFormat, "auto", "json", "console"), "log-format", "auto: console on a terminal, else json")
+	return fs
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const runHelp = `Put a stdio tool server on the network: every client of the gate gets a process
+of its own, and only clients that keep the rules get through.
+
+Usage:
+  sidegate %s [flags] -- COMMAND [ARG...]
+
+Example:
+  sidegate %[1]s -- npx -y @modelcontextprotocol/server-filesystem "$PWD"
+`
+
+const sourcesHelp = `
+A flag is also a variable (SIDEGATE_MAX_MESSAGE=16MiB, lists with commas) and a
+key of the file (max-message: 16MiB). Flags go before variables, variables
+before the file. In the file each backend may have its own env and limits:
+
+  backends:
+    web: {command: [npx, -y, some-server], env: [HOME], max-links: 20}
+
+`
+
+// gateHelp prints the help of run and check, which take the same flags: cobra
+// knows no groups of flags.
+func gateHelp(groups []group) func(*cobra.Command, []string) {
+	return func(cmd *cobra.Command, _ []string) {
+		out := cmd.OutOrStdout()
+		fmt.Fprintf(out, runHelp, cmd.Name())
+		for _, g := range groups {
+			fmt.Fprintf(out, "\n%s:\n%s", g.title, g.flags.FlagUsagesWrapped(helpWidth))
+		}
+		fmt.Fprint(out, sourcesHelp+exitCodesHelp)
+	}
+}
+
+const helpWidth = 110
+
+// usageHint is what follows an error in the command line.
+func usageHint(cmd *cobra.Command) string {
+	return fmt.Sprintf("Run '%s --help' for what there is.", strings.TrimSpace(cmd.CommandPath()))
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"sidegate/proxy"
+)
+
+// resolved is what run would be given for a command line without its first
+// word, an environment and a file.
+func resolved(t *testing.T, args, environ []string, file string) (*settings, error) {
+	t.Helper()
+	s := defaults()
+	flags := flagSet(s.groups())
+	flags.SetInterspersed(false)
+	if file != "" {
+		args = append([]string{"-c", writeFile(t, file)}, args...)
+	}
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	r := &resolver{settings: s, flags: flags}
+	return s, r.resolve(environ, flags.Args())
+}
+
+// command stands for a tool server that is there.
+var command = []string{"--", "sh", "-c", "true"}
+
+func TestPrecedence(t *testing.T) {
+	const (
+		flag = "--idle-timeout=1m"
+		env  = "SIDEGATE_IDLE_TIMEOUT=2m"
+		file = "idle-timeout: 3m\n"
+	)
+	for _, c := range []struct {
+		name           string
+		flag, env, txt string
+		want           time.Duration
+	}{
+		{"nothing", "", "", "", 30 * time.Minute},
+		{"file", "", "", file, 3 * time.Minute},
+		{"environment", "", env, "", 2 * time.Minute},
+		{"environment before file", "", env, file, 2 * time.Minute},
+		{"flag", flag, "", "", time.Minute},
+		{"flag before file", flag, "", file, time.Minute},
+		{"flag before environment", flag, env, "", time.Minute},
+		{"flag before both", flag, env, file, time.Minute},
+		{"the default, as a flag, before both", "--idle-timeout=30m", env, file, 30 * time.Minute},
+		{"an empty variable is none", "", "SIDEGATE_IDLE_TIMEOUT=", file, 3 * time.Minute},
+	} {
+		args := command
+		if c.flag != "" {
+			args = append([]string{c.flag}, command...)
+		}
+		s, err := resolved(t, args, []string{"HOME=/", c.env}, c.txt)
+		if err != nil || s.gate.IdleTimeout != c.want {
+			t.Errorf("%s: %v, %v; want %v", c.name, s.gate.IdleTimeout, err, c.want)
+		}
+	}
+}
+
+// A list of a higher place replaces one of a lower place.
+func TestPrecedenceOfLists(t *testing.T) {
+	const file = "allow-host: [file-a, file-b]\nenv: [A=1, 'B=2,3']\n"
+	for _, c := range []struct {
+		name      string
+		args, env []string
+		want      string
+	}{
+		{"file", nil, nil, "file-a file-b | A=1 B=2,3"},
+		{"environment", nil, []string{"SIDEGATE_ALLOW_HOST=env-a,env-b", "SIDEGATE_ENV=C=1,D"}, "env-a env-b | C=1 D"},
+		{"flags", []string{"--allow-host=x,y", "--allow-host=z", "--env=E=1"}, []string{"SIDEGATE_ALLOW_HOST=env-a"}, "x y z | E=1"},
+	} {
+		s, err := resolved(t, append(c.args, command...), c.env, file)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if got := strings.Join(s.gate.AllowHosts, " ") + " | " + strings.Join(s.gate.Backends[0].Env, " "); got != c.want {
+			t.Errorf("%s: %s; want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// The variable that names the file is read before the file.
+func TestConfigFromEnvironment(t *testing.T) {
+	path := writeFile(t, "max-calls: 7\n")
+	s, err := resolved(t, command, []string{"SIDEGATE_CONFIG=" + path}, "")
+	if err != nil || s.gate.MaxCalls != 7 {
+		t.Errorf("max-calls is %d, %v; want 7", s.gate.MaxCalls, err)
+	}
+}
+
+// A backend's own value goes before the one for all, wherever that was said;
+// its variables are added to those for all.
+func TestBackendsOwnValues(t *testing.T) {
+	const file = `
+warm: 3
+max-links: 30
+backends:
+  web:
+    command: [sh, -c, "true", ""]
+    warm: 0
+    env: OWN=1
+    call-timeout: 5s
+`
+	s, err := resolved(t, []string{"--max-links=40", "--env=ALL=1"}, nil, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.gate.Backends[0]
+	if b.Name != "web" || b.Warm != 0 || b.MaxLinks != 40 || b.CallTimeout != 5*time.Second || b.LinkWait != 10*time.Second {
+		t.Errorf("backend is %+v", b)
+	}
+	if got := strings.Join(b.Command, "|"); got != "sh|-c|true|" {
+		t.Errorf("command is %s", got)
+	}
+	if got := strings.Join(b.Env, " "); got != "ALL=1 OWN=1" {
+		t.Errorf("env is %s", got)
+	}
+}
+
+func TestProblemsOfEnvironment(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		env  []string
+		file string
+		want string
+	}{
+		{nil, []string{"SIDEGATE_MAX_MESSAGE=16MB"}, "", `SIDEGATE_MAX_MESSAGE: must be bytes, as in 16777216 or 16MiB (KiB, MiB, GiB); it is "16MB"`},
+		{nil, []string{"SIDEGATE_TOKEN_FLIE=x"}, "", `SIDEGATE_TOKEN_FLIE: unknown variable; did you mean "SIDEGATE_TOKEN_FILE"?`},
+		{nil, []string{"SIDEGATE_ELSEWHERE=x"}, "", `SIDEGATE_ELSEWHERE: unknown variable`},
+		{nil, []string{"SIDEGATE_MAX_CALLS=0"}, "", `SIDEGATE_MAX_CALLS: must be at least 1 and at most 1073741824; it is 0`},
+		{nil, []string{"SIDEGATE_TRUST_PROXY=::1,x"}, "", `SIDEGATE_TRUST_PROXY: must be an address or a network such as 10.0.0.0/8; it is "x"`},
+		{nil, []string{"SIDEGATE_CONFIG=/nowhere/gate.yaml"}, "", `SIDEGATE_CONFIG: open /nowhere/gate.yaml: no such file or directory`},
+		// Also what is not used is looked at.
+		{[]string{"--grace=1s"}, []string{"SIDEGATE_GRACE=2"}, "", `SIDEGATE_GRACE: must be a time with its unit, such as 30s, 5m or 1h30m; it is "2"`},
+		{[]string{"--grace=1s"}, nil, "grace: 2\n", `FILE:1:8: grace: must be a time with its unit, such as 30s, 5m or 1h30m; it is "2"`},
+		// Two at once, each with its place.
+		{nil, []string{"SIDEGATE_MAX_LINKS=x"}, "warm: x\n", "SIDEGATE_MAX_LINKS: must be a whole number; it is \"x\"\nFILE:1:7: warm: must be a whole number; it is \"x\""},
+	} {
+		_, err := resolved(t, append(c.args, command...), c.env, c.file)
+		if got := forgetDir(err); got != c.want {
+			t.Errorf("%q %q:\ngot  %s\nwant %s", c.env, c.file, got, c.want)
+		}
+	}
+}
+
+// In a namespace with a Service named sidegate, Kubernetes sets these.
+func TestServiceLinksAreNoSettings(t *testing.T) {
+	env := []string{
+		"SIDEGATE_SERVICE_HOST=10.0.0.1", "SIDEGATE_SERVICE_PORT=8080", "SIDEGATE_SERVICE_PORT_HTTP=8080", "SIDEGATE_PORT=tcp://10.0.0.1:8080",
+		"SIDEGATE_PORT_8080_TCP=tcp://10.0.0.1:8080", "SIDEGATE_PORT_8080_TCP_PROTO=tcp",
+	}
+	if _, err := resolved(t, command, env, ""); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProblemsOfBackends(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		file string
+		want string
+	}{
+		{nil, "", `--backend: is missing: name the tool server, as in: sidegate run -- COMMAND`},
+		{[]string{"--", "sh", "a\x00b"}, "", `COMMAND after --: must not hold a NUL character`},
+		{[]string{"--", ""}, "", `COMMAND after --: must start with the program's name; it starts with an empty argument`},
+		{[]string{"--backend=http://x/mcp", "--", "sh"}, "", `COMMAND after -- and --backend: name the tool server in one place only`},
+		{[]string{"--", "sh"}, "backends: {web: {command: [sh]}}", `COMMAND after -- and FILE:1:12: backends.web: name the tool server in one place only`},
+		{[]string{"--backend=http://x/mcp"}, "", `--backend: this version serves commands only, and no URLs: start the tool server with -- COMMAND`},
+		{[]string{"--backend=web=http+unix:///run/x.sock"}, "", `--backend: this version serves commands only, and no URLs: start the tool server with -- COMMAND`},
+		{nil, "backends: {web: {url: 'http://x/'}}", `FILE:1:23: backends.web.url: this version serves commands only, and no URLs: start the tool server with -- COMMAND`},
+		{[]string{"--backend=ftp://x"}, "", `--backend: must be a URL that starts with http://, https://, http+unix://, unix://, tcp://, ws://, wss://; it is "ftp://x"`},
+		{[]string{"--backend=http://me:secret@x"}, "", `--backend: must not hold a user or a password: they would end up in logs`},
+		{[]string{"--backend=Web=http://x"}, "", `--backend: must have a name of 1 to 63 characters a-z, 0-9 and -; it is "Web"`},
+		{[]string{"--backend=a=http://x", "--backend=a=http://y"}, "", `--backend: stands for two backends named "a"`},
+		{nil, "backends:\n  web: {command: [sh]}\n  two: {command: [sh]}\n", `FILE:3:3: backends.two: this version serves one backend, and this is the second of 2`},
+		{nil, "backends:\n  Web_1: {command: [sh]}\n", `FILE:2:3: backends.Web_1: must have a name of 1 to 63 characters a-z, 0-9 and -; it is "Web_1"`},
+		{nil, "backends:\n  web: {command: [sh], url: 'http://x'}\n", `FILE:2:29: backends.web.url: cannot stand beside command: give one of the two`},
+		{nil, "backends:\n  web: {warm: 1}\n", `FILE:2:3: backends.web: must have a command or a url`},
+		{nil, "backends:\n  web: {command: [sh], warm: 9, max-links: 3}\n", `FILE:2:30: backends.web.warm: must be at most --max-links, 3; it is 9`},
+		{nil, "warm: 9\nbackends:\n  web: {command: [sh], max-links: 3}\n", `FILE:1:7: warm: must be at most --max-links, 3; it is 9`},
+		{[]string{"--env==x", "--", "sh"}, "", `--env: must be NAME=VALUE, or NAME to pass on the gate's own value; its name is ""`},
+	} {
+		_, err := resolved(t, c.args, nil, c.file)
+		if got := forgetDir(err); got != c.want {
+			t.Errorf("%q %q:\ngot  %s\nwant %s", c.args, c.file, got, c.want)
+		}
+		if code := exitCode(err); code != exitUsage {
+			t.Errorf("%q %q: exit code %d; want %d", c.args, c.file, code, exitUsage)
+		}
+	}
+}
+
+// forgetDir exchanges the path that writeFile made for FILE.
+func forgetDir(err error) string {
+	if err == nil {
+		return ""
+	}
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		if before, after, ok := strings.Cut(line, "/gate.yaml:"); ok && !strings.Contains(line, "/nowhere") {
+			before = before[:strings.LastIndexByte(before, ' ')+1]
+			lines[i] = before + "FILE:" + after
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestURLNames(t *testing.T) {
+	r := &resolver{settings: defaults(), where: map[string]string{}}
+	r.backends = []string{"http://x/?a=b", "web=unix:///s", "=http://x"}
+	want := []proxy.BackendConfig{{Name: "default", URL: "http://x/?a=b"}, {Name: "web", URL: "unix:///s"}, {Name: "", URL: "http://x"}}
+	for i, b := range r.urlBackends() {
+		if b.Name != want[i].Name || b.URL != want[i].URL {
+			t.Errorf("%s is %q at %q; want %q at %q", r.backends[i], b.Name, b.URL, want[i].Name, want[i].URL)
+		}
+	}
+}
+
+func TestDidYouMean(t *testing.T) {
+	names := []string{"max-message", "max-header", "rate", "url", "command"}
+	for got, want := range map[string]string{
+		"max-mesage": "max-message", "comand": "command", "uri": "url", "rates": "rate", "something": "", "x": "", "": "", "command": "command",
+	} {
+		hint := didYouMean(got, names)
+		if want == "" && hint != "" || want != "" && hint != `; did you mean "`+want+`"?` {
+			t.Errorf("didYouMean(%q) is %q; want %q", got, hint, want)
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"sidegate/limits"
+	"sidegate/proxy"
+	"sidegate/proxy/backend/stdio"
+)
+
+func runCommand() *cobra.Command {
+	return gateCommand("run", "Put a tool server on the network", run)
+}
+
+// errKilled ends a gate that was told to end a second time.
+var errKilled = withCode(exitGrace, errors.New("a second signal came: what was still in flight has been cut"))
+
+// run serves until a signal ends it. Its settings are valid.
+func run(cmd *cobra.Command, s *settings) error {
+	log, err := newLog(os.Stderr, s.logLevel, s.logFormat)
+	if err != nil {
+		return err
+	}
+	gate, err := newGate(s, log)
+	if err != nil {
+		return err
+	}
+	if err := gate.Listen(); err != nil {
+		return withCode(exitListen, err)
+	}
+	announce(cmd.OutOrStdout(), s, gate, log)
+
+	stopReaping := reapOrphans()
+	defer stopReaping()
+	if err := serve(cmd.Context(), gate, log); err != nil {
+		if errors.Is(err, proxy.ErrGrace) {
+			return withCode(exitGrace, err)
+		}
+		return err
+	}
+	log.Info("ended")
+	return nil
+}
+
+// newGate builds what the configuration names, and starts nothing of it. Its
+// errors are the operator's: a command or a file that is not there.
+func newGate(s *settings, log *zap.Logger) (*proxy.Gate, error) {
+	c, b := &s.gate, &s.gate.Backends[0]
+	budget := limits.NewBytes(c.MaxBytesInFlight)
+	server, err := stdio.New(stdio.Config{
+		Name:        b.Name,
+		Command:     b.Command,
+		Env:         b.Env,
+		MaxMessage:  c.MaxMessage,
+		Budget:      budget,
+		StopTimeout: b.StopTimeout,
+		Log:         log,
+	})
+	if err != nil {
+		return nil, withCode(exitUsage, err)
+	}
+	gate, err := proxy.New(c, server, budget, log)
+	return gate, withCode(exitUsage, err)
+}
+
+// warnings are what a sound configuration may still be wrong about.
+func warnings(c *proxy.Config) []string {
+	all := []string{openWarning(c), descriptorWarning(c)}
+	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
+}
+
+// announce says where the gate is: to programs on the log, to a person on
+// standard output.
+func announce(out io.Writer, s *settings, gate *proxy.Gate, log *zap.Logger) {
+	for _, warning := range warnings(&s.gate) {
+		log.Warn(warning)
+	}
+	log.Info("listening",
+		zap.String("address", gate.Address()), zap.String("admin", gate.AdminAddress()),
+		zap.String("backend", s.gate.Backends[0].Name), zap.String("version", buildVersion()))
+	fmt.Fprintf(out, "sidegate: MCP at %s\n", endpoint(gate.Address(), mcpPath))
+	if s.curl {
+		fmt.Fprintln(out, curlLine(gate.Address(), s.gate.TokenFile != ""))
+	}
+}
+
+// serve runs the gate. The first signal drains it, the second one kills the
+// tool servers and does not wait for anything else.
+func serve(ctx context.Context, gate *proxy.Gate, log *zap.Logger) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	// Whoever reads our output may go away, which is no reason to end. Taken
+	// like this the signal stays a usual one for the children.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+
+	ctx, drain := context.WithCancel(ctx)
+	defer drain()
+	ended := make(chan error, 1)
+	go func() { ended <- gate.Run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case s := <-signals:
+		log.Info("ending", zap.Stringer("signal", s))
+	}
+	drain()
+	select {
+	case err := <-ended:
+		return err
+	case <-signals:
+		gate.Kill()
+		return errKilled
+	}
+}
+
+// reapOrphans looks after what tool servers leave behind, until the returned
+// function has returned.
+func reapOrphans() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var reaping sync.WaitGroup
+	reaping.Go(func() { stdio.ReapOrphans(ctx) })
+	return func() {
+		cancel()
+		reaping.Wait()
+	}
+}
