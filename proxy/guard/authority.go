@@ -3,7 +3,6 @@ package guard
 import (
 	"bytes"
 	"net/netip"
-	"strconv"
 )
 
 // An authority is HOST[:PORT] as it stands in a Host header, a URL or an
@@ -20,43 +19,41 @@ const longestHost = 253
 // meant for the stack.
 type hostBuffer [longestHost + 64]byte
 
-// parseAuthority reads raw into buf[:0] and beyond. It is strict, because what
+// parseAuthority reads raw, over buf. It is strict, because what
 // it takes in is compared with what was allowed: user info, a trailing dot, an
 // empty or impossible port, a zone, an escape, and any character that no host
 // name has are refused.
 func parseAuthority(buf, raw []byte) (authority, bool) {
-	host, port := raw, []byte(nil)
+	host, port, ok := raw, 0, true
 	if i := bytes.LastIndexByte(raw, ':'); i >= 0 && bytes.IndexByte(raw[i:], ']') < 0 {
-		host, port = raw[:i], raw[i+1:]
-		if !isPort(port) {
+		host = raw[:i]
+		if port, ok = parsePort(raw[i+1:]); !ok {
 			return authority{}, false
 		}
 	}
-	host, ok := canonicalHost(buf, host)
-	if !ok {
+	if host, ok = canonicalHost(buf, host); !ok {
 		return authority{}, false
 	}
-	n, _ := strconv.Atoi(string(port)) // isPort has looked at it; 0 without one
-	return authority{host: host, port: n}, true
+	return authority{host: host, port: port}, true
 }
 
-// isPort tells whether b is a port number as it is written: 1 to 65535, without
-// leading zeros.
-func isPort(b []byte) bool {
+// parsePort reads a port number as it is written: 1 to 65535, without leading
+// zeros.
+func parsePort(b []byte) (int, bool) {
 	if len(b) == 0 || len(b) > 5 || b[0] == '0' {
-		return false
+		return 0, false
 	}
 	n := 0
 	for _, c := range b {
 		if c < '0' || c > '9' {
-			return false
+			return 0, false
 		}
 		n = n*10 + int(c-'0')
 	}
-	return n < 1<<16
+	return n, n < 1<<16
 }
 
-// canonicalHost appends host to buf[:0] in lower case, if it is a name or an
+// canonicalHost writes host over buf in lower case, if it is a name or an
 // address.
 func canonicalHost(buf, host []byte) ([]byte, bool) {
 	if len(host) == 0 || len(host) > longestHost {

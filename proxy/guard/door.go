@@ -51,7 +51,8 @@ var encoded = refusal.ContentType.With("the body must be sent without a Content-
 // and WWW-Authenticate, is set on ctx's response; an answer that is written
 // past it takes the CORS headers from Visitor.AppendCORS. The visitor's strings
 // are copies, good for as long as they are wanted. The connection's own limit is
-// kept by the listener.
+// kept by the listener, and fasthttp must be left to normalize header names: the
+// rules look for Origin, not for oRIGIN.
 func (g *Guard) Door(ctx *fasthttp.RequestCtx, room *Room) (Visitor, *refusal.Refusal) {
 	v := Visitor{Address: g.address(ctx)}
 	if r := g.addressRate(v.Address); r != nil {

@@ -55,8 +55,8 @@ func (t *tokens) refresh() {
 	}
 	defer t.mu.Unlock()
 	t.due.Store(now + int64(recheck))
-	if info, err := os.Stat(t.path); err == nil && sameFile(info, t.info) {
-		return
+	if info, err := os.Stat(t.path); err == nil && (sameFile(info, t.info) || !info.Mode().IsRegular()) {
+		return // a pipe was read at the start; to read it again could wait for ever
 	}
 	set, info, err := readTokens(t.path)
 	if info != nil {
