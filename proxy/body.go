@@ -92,11 +92,11 @@ func (r *bodyReader) room(msg *wire.Buffer, length int) ([]byte, *refusal.Refusa
 
 // ended judges how a body ended.
 func (r *bodyReader) ended(err error, have, length int) *refusal.Refusal {
-	var timeout net.Error
-	switch {
-	case errors.Is(err, io.EOF) && (length < 0 || have == length):
+	if errors.Is(err, io.EOF) && (length < 0 || have == length) {
 		return nil
-	case errors.As(err, &timeout) && timeout.Timeout():
+	}
+	var late net.Error
+	if errors.As(err, &late) && late.Timeout() {
 		return refusal.SlowBody
 	}
 	return refusal.CutBody

@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime/debug"
 	"strconv"
+	"sync"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
@@ -61,42 +62,65 @@ func (g *Gate) serveMCP(ctx *fasthttp.RequestCtx, visitor *guard.Visitor) {
 		g.refuse(ctx, refused, nil, false)
 		return
 	}
-	r := &streamable.Request{HTTP: ctx, Sessions: g.sessions, Principal: visitor.Principal, Head: string(visitor.AppendCORS(nil))}
-	var refused *refusal.Refusal
-	switch string(ctx.Method()) {
-	case fasthttp.MethodGet:
-		refused = g.streamable.Get(r)
-	case fasthttp.MethodDelete:
-		refused = g.streamable.Delete(r)
-	default:
-		g.post(r)
+	if ctx.IsPost() {
+		g.post(ctx, visitor)
 		return
 	}
+	r := g.request(ctx, visitor)
+	serve := g.streamable.Delete
+	if ctx.IsGet() {
+		serve = g.streamable.Get
+	}
+	refused := serve(&r)
 	if refused != nil {
 		g.refuse(ctx, refused, nil, true)
 	}
 }
 
+// A post is a POST on its way through the gate. It is used again and again.
+type post struct {
+	streamable.Request
+	env wire.Envelope
+	id  []byte // a copy of the message's id, for a refusal
+}
+
+var posts = sync.Pool{New: func() any { return new(post) }}
+
+func (p *post) release() {
+	p.Request = streamable.Request{}
+	p.env.Reset()
+	p.id = p.id[:0]
+	posts.Put(p)
+}
+
 // post serves a POST: its body is read, its message is checked.
-func (g *Gate) post(r *streamable.Request) {
-	body, refused := g.bodies.read(r.HTTP)
+func (g *Gate) post(ctx *fasthttp.RequestCtx, visitor *guard.Visitor) {
+	body, refused := g.bodies.read(ctx)
 	if refused != nil {
-		g.refuse(r.HTTP, refused, nil, false)
+		g.refuse(ctx, refused, nil, false)
 		return
 	}
-	var env wire.Envelope
-	if refused = g.check(body.B, &env); refused != nil {
-		g.refuse(r.HTTP, refused, env.ID.Of(body.B), true)
+	p := posts.Get().(*post)
+	defer p.release()
+	refused = g.check(body.B, &p.env)
+	if p.env.Kind == wire.Request || refused != nil {
+		p.id = append(p.id, p.env.ID.Of(body.B)...)
+	}
+	if refused != nil {
 		body.Release()
+		g.refuse(ctx, refused, p.id, true)
 		return
 	}
-	id := append([]byte(nil), env.ID.Of(body.B)...)
-	r.Body, r.Env = body, &env
-	if refused = g.streamable.Post(r); refused != nil {
-		if env.Kind != wire.Request {
-			id = nil
-		}
-		g.refuse(r.HTTP, refused, id, true)
+	p.Request = g.request(ctx, visitor)
+	p.Body, p.Env = body, &p.env
+	if refused = g.streamable.Post(&p.Request); refused != nil {
+		g.refuse(ctx, refused, p.id, true)
+	}
+}
+
+func (g *Gate) request(ctx *fasthttp.RequestCtx, visitor *guard.Visitor) streamable.Request {
+	return streamable.Request{
+		HTTP: ctx, Sessions: g.sessions, Principal: visitor.Principal, Head: string(visitor.AppendCORS(nil)),
 	}
 }
 

@@ -79,7 +79,7 @@ func (s *Session) Call(st *stream.Stream, msg *wire.Buffer, env *wire.Envelope) 
 
 func (s *Session) call(st *stream.Stream, msg *wire.Buffer, env *wire.Envelope, opens bool) *refusal.Refusal {
 	c := &call{session: s, stream: st, method: metrics.Method(env.Method), start: time.Now(), opens: opens}
-	c.ID = bytes.Clone(env.ID.Of(msg.B))
+	c.ID = append(c.id[:0], env.ID.Of(msg.B)...)
 	c.Progress = bytes.Clone(env.ProgressToken.Of(msg.B))
 	c.Leg = c
 	if refused := s.admit(c); refused != nil {
@@ -179,7 +179,8 @@ type call struct {
 	stream  *stream.Stream
 	method  int // for the metrics
 	start   time.Time
-	opens   bool // it is the session's initialize
+	opens   bool     // it is the session's initialize
+	id      [24]byte // memory for the id, which is nearly always short
 }
 
 // Send hands over what belongs to the call.

@@ -147,5 +147,3 @@ func (b *Outbox) retire(s *Stream) {
 		delete(b.streams, s.number)
 	}
 }
-
-var timers = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}

@@ -19,7 +19,7 @@ const (
 // A Stream is one sequence of messages to a client: the answer to a POST, or
 // what the server says unasked, to a GET. It outlives its connections: while
 // it has none, messages wait in it, and a client can come back for them.
-// The outbox's lock guards all fields but ready.
+// The outbox's lock guards all fields.
 type Stream struct {
 	box    *Outbox
 	number uint32 // names the stream in event ids; 0 is the GET stream
@@ -39,11 +39,11 @@ type Stream struct {
 	pending  int          // answers still to come; 0 ends the stream
 	answer   *wire.Buffer // the answer of an undecided stream or of a whole one
 
-	ready chan struct{} // tells Wait that there is something to write
+	waiter *waiter // who waits for something to write, nil if nobody
 }
 
 func newStream(b *Outbox, m mode, pending int) *Stream {
-	return &Stream{box: b, mode: m, first: 1, kept: 1, written: 1, pending: pending, ready: make(chan struct{}, 1)}
+	return &Stream{box: b, mode: m, first: 1, kept: 1, written: 1, pending: pending}
 }
 
 // next is the number that the next event will get.
@@ -127,9 +127,8 @@ func (s *Stream) kick() {
 		s.conn.kick()
 		return
 	}
-	select {
-	case s.ready <- struct{}{}:
-	default:
+	if s.waiter != nil {
+		s.waiter.wake()
 	}
 }
 
@@ -138,15 +137,7 @@ func (s *Stream) kick() {
 // limit bytes; the caller releases it, and the stream is over. In every other
 // case it returns nil, and the stream needs a connection: Hold.
 func (s *Stream) Wait(d time.Duration, limit int) *wire.Buffer {
-	t := timers.Get().(*time.Timer)
-	t.Reset(d)
-	select {
-	case <-s.ready:
-	case <-t.C:
-	}
-	t.Stop()
-	timers.Put(t)
-
+	s.await(d)
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
 	if s.answer == nil || s.mode != undecided || len(s.answer.B) > limit {
@@ -155,6 +146,24 @@ func (s *Stream) Wait(d time.Duration, limit int) *wire.Buffer {
 	answer := s.answer
 	s.answer, s.mode, s.awaited = nil, whole, false
 	return answer
+}
+
+// await returns when there is something to write, or after d.
+func (s *Stream) await(d time.Duration) {
+	s.box.mu.Lock()
+	if s.answer != nil || s.mode != undecided {
+		s.box.mu.Unlock()
+		return
+	}
+	w := waiters.Get().(*waiter)
+	s.waiter = w
+	s.box.mu.Unlock()
+	w.wait(d)
+	s.box.mu.Lock()
+	s.waiter = nil // nobody wakes it from here on
+	s.box.mu.Unlock()
+	w.reset()
+	waiters.Put(w)
 }
 
 // Abandon gives up a stream that Wait found to need a connection, where there
