@@ -178,19 +178,26 @@ func (g *Gate) drain() error {
 	defer cancel()
 	g.log.Info("draining", zap.Int("sessions", g.sessions.Len()), zap.Int("calls", g.sessions.InFlight()))
 
-	close(g.draining)                     // 1. unready
-	finished := g.sessions.Drain(ctx)     // 2. no new sessions, no new calls; calls in flight are answered
-	g.sessions.Close(ctx)                 // 3. streams end
-	g.streamable.Wait(ctx)                // 4. what was written has gone out
-	g.pool.Close(ctx)                     // 5. children end
-	_ = g.server.ShutdownWithContext(ctx) // 6. clients' connections are closed
+	close(g.draining)                 // 1. unready
+	finished := g.sessions.Drain(ctx) // 2. no new sessions, no new calls; calls in flight are answered
+	g.sessions.Close(ctx)             // 3. streams end
+	g.streamable.Wait(ctx)            // 4. what was written has gone out
+	g.pool.Close(ctx)                 // 5. children end
+	end(ctx, g.server, g.listener)    // 6. clients' connections are closed
 	if g.adminLn != nil {
-		_ = g.admin.ShutdownWithContext(ctx)
+		end(ctx, g.admin, g.adminLn)
 	}
 	if !finished || ctx.Err() != nil {
 		return ErrGrace
 	}
 	return nil
+}
+
+// end closes a listener and what was accepted from it. The listener is closed
+// first: the server knows it only once it has begun to serve.
+func end(ctx context.Context, s *fasthttp.Server, ln net.Listener) {
+	_ = ln.Close()
+	_ = s.ShutdownWithContext(ctx) // an error is ctx's end, which the caller sees
 }
 
 // Kill ends the tool server's processes at once; the program is about to exit.

@@ -72,21 +72,21 @@ func listen(flag, where string) (net.Listener, error) {
 }
 
 // removeStale removes the socket that a gate left behind which was killed:
-// nobody answers on it. Whatever else stands at the path stays.
+// nobody answers on it. Whatever else stands at the path stays, and net.Listen
+// says what is wrong with it.
 func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&os.ModeSocket == 0 {
-		return nil // net.Listen says what is wrong, if anything is
+	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
+		return nil //nolint:nilerr // nothing is there, or nothing of ours
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return os.Remove(path)
+	}
 	if err == nil {
 		_ = c.Close()
 		return errors.New("another program is listening there")
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return os.Remove(path)
-	}
-	return nil
+	return fmt.Errorf("a socket is there already: %w", err)
 }
 
 // A listener counts connections and refuses those past the limit.

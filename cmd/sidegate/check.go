@@ -28,7 +28,7 @@ func check(cmd *cobra.Command, s *settings) error {
 	fmt.Fprintf(out, "  admin    %s\n", endpoint(s.gate.Admin, ""))
 	// The arguments stay out: they may hold a key.
 	fmt.Fprintf(out, "  backend  %s: %s with %d arguments\n", b.Name, b.Command[0], len(b.Command)-1)
-	for _, warning := range warnings(&s.gate) {
+	for _, warning := range warnings(&s.gate, s.gate.Listen) {
 		fmt.Fprintf(out, "  warning  %s\n", warning)
 	}
 	return nil

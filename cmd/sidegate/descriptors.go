@@ -22,7 +22,7 @@ func descriptorWarning(c *proxy.Config) string {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return "" // nothing is known, so there is nothing to say
 	}
-	return tooFewDescriptors(c, uint64(limit.Cur))
+	return tooFewDescriptors(c, limit.Cur)
 }
 
 func tooFewDescriptors(c *proxy.Config, have uint64) string {

@@ -5,8 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-
-	"sidegate/proxy"
 )
 
 // mcpPath is where clients are served.
@@ -56,12 +54,12 @@ func shellQuote(s string) string {
 }
 
 // openWarning is one sentence where others than this host can call the tool
-// server without a token, or "".
-func openWarning(c *proxy.Config) string {
-	if c.TokenFile != "" || isSocket(c.Listen) || isLoopback(c.Listen) {
+// server at address without a token, or "".
+func openWarning(address, tokenFile string) string {
+	if tokenFile != "" || isSocket(address) || isLoopback(address) {
 		return ""
 	}
-	return fmt.Sprintf("whoever reaches %s may call the tool server, since no token is asked for: give --token-file, or --listen on 127.0.0.1", c.Listen)
+	return fmt.Sprintf("whoever reaches %s may call the tool server, since no token is asked for: give --token-file, or --listen on 127.0.0.1", address)
 }
 
 // isLoopback is false for a name other than localhost: what it stands for

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"testing"
-
-	"sidegate/proxy"
-)
+import "testing"
 
 func TestEndpoints(t *testing.T) {
 	for _, c := range []struct {
@@ -26,10 +22,10 @@ func TestEndpoints(t *testing.T) {
 		if got := endpoint(c.listen, mcpPath); got != c.url {
 			t.Errorf("%s is served at %s; want %s", c.listen, got, c.url)
 		}
-		if got := openWarning(&proxy.Config{Listen: c.listen}) != ""; got != c.warned {
+		if got := openWarning(c.listen, "") != ""; got != c.warned {
 			t.Errorf("%s: warned is %v; want %v", c.listen, got, c.warned)
 		}
-		if got := openWarning(&proxy.Config{Listen: c.listen, TokenFile: "x"}); got != "" {
+		if got := openWarning(c.listen, "tokens"); got != "" {
 			t.Errorf("%s with tokens: %s", c.listen, got)
 		}
 	}

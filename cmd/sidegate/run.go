@@ -39,11 +39,12 @@ func run(cmd *cobra.Command, s *settings) error {
 	if err := gate.Listen(); err != nil {
 		return withCode(exitListen, err)
 	}
-	announce(cmd.OutOrStdout(), s, gate, log)
-
+	signals := catchSignals()
+	defer signal.Stop(signals)
 	stopReaping := reapOrphans()
 	defer stopReaping()
-	if err := serve(cmd.Context(), gate, log); err != nil {
+	announce(cmd.OutOrStdout(), s, gate, log)
+	if err := serve(cmd.Context(), gate, signals, log); err != nil {
 		if errors.Is(err, proxy.ErrGrace) {
 			return withCode(exitGrace, err)
 		}
@@ -74,16 +75,17 @@ func newGate(s *settings, log *zap.Logger) (*proxy.Gate, error) {
 	return gate, withCode(exitUsage, err)
 }
 
-// warnings are what a sound configuration may still be wrong about.
-func warnings(c *proxy.Config) []string {
-	all := []string{openWarning(c), descriptorWarning(c)}
+// warnings are what a sound configuration may still be wrong about. address is
+// where clients are served.
+func warnings(c *proxy.Config, address string) []string {
+	all := []string{openWarning(address, c.TokenFile), descriptorWarning(c)}
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
 
 // announce says where the gate is: to programs on the log, to a person on
 // standard output.
 func announce(out io.Writer, s *settings, gate *proxy.Gate, log *zap.Logger) {
-	for _, warning := range warnings(&s.gate) {
+	for _, warning := range warnings(&s.gate, gate.Address()) {
 		log.Warn(warning)
 	}
 	log.Info("listening",
@@ -95,16 +97,20 @@ func announce(out io.Writer, s *settings, gate *proxy.Gate, log *zap.Logger) {
 	}
 }
 
-// serve runs the gate. The first signal drains it, the second one kills the
-// tool servers and does not wait for anything else.
-func serve(ctx context.Context, gate *proxy.Gate, log *zap.Logger) error {
+// catchSignals takes the signals that end a gate. It comes before the gate
+// says where it is: whoever reads that may end it.
+func catchSignals() chan os.Signal {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
 	// Whoever reads our output may go away, which is no reason to end. Taken
 	// like this the signal stays a usual one for the children.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return signals
+}
 
+// serve runs the gate. The first signal drains it, the second one kills the
+// tool servers and does not wait for anything else.
+func serve(ctx context.Context, gate *proxy.Gate, signals <-chan os.Signal, log *zap.Logger) error {
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
 	ended := make(chan error, 1)

@@ -19,19 +19,21 @@ const longestHost = 253
 // meant for the stack.
 type hostBuffer [longestHost + 64]byte
 
-// parseAuthority reads raw, over buf. It is strict, because what
-// it takes in is compared with what was allowed: user info, a trailing dot, an
-// empty or impossible port, a zone, an escape, and any character that no host
-// name has are refused.
+// parseAuthority reads raw, over buf. It is strict, because what it takes in is
+// compared with what was allowed: user info, a trailing dot, an empty or
+// impossible port, a zone, an escape, and any character that no host name has
+// are refused.
 func parseAuthority(buf, raw []byte) (authority, bool) {
-	host, port, ok := raw, 0, true
+	host, port := raw, 0
 	if i := bytes.LastIndexByte(raw, ':'); i >= 0 && bytes.IndexByte(raw[i:], ']') < 0 {
+		var ok bool
 		host = raw[:i]
 		if port, ok = parsePort(raw[i+1:]); !ok {
 			return authority{}, false
 		}
 	}
-	if host, ok = canonicalHost(buf, host); !ok {
+	host, ok := canonicalHost(buf, host)
+	if !ok {
 		return authority{}, false
 	}
 	return authority{host: host, port: port}, true

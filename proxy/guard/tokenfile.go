@@ -31,7 +31,7 @@ func readTokens(path string) (tokenSet, os.FileInfo, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("--token-file: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, nil, fmt.Errorf("--token-file: %w", err)

@@ -53,7 +53,6 @@ type Outbox struct {
 	main    *Stream            // the GET stream
 	streams map[uint32]*Stream // POST streams that are, or were, event streams
 	last    uint32             // the number given out last
-	tag     string             // begins every event id of this outbox
 	priming bool               // the client's revision knows the priming event
 	closed  bool
 

@@ -52,6 +52,8 @@ func (c *Conn) due() bool {
 		return false
 	case c.superseded:
 		return true
+	case s.conn != c: // its owner has left already
+		return false
 	case s.mode == undecided:
 		return s.answer != nil || s.box.closed
 	}

@@ -1,0 +1,72 @@
+# What there is to do: make help.
+
+GO       ?= go
+FUZZTIME ?= 20s# how long each fuzz target runs
+FLAGS    ?=# of sidegate run, for make run
+TESTFLAGS ?=# of go test, such as -v
+
+TS          := test/clients/ts
+PYTHON      := test/clients/python
+CONFORMANCE := test/conformance
+PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+
+.PHONY: help build run test race check lint clients conformance fuzz bench node python clean
+
+help: ## say what there is to do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the gate: ./sidegate, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o sidegate ./cmd/sidegate
+
+run: build ## start the gate in front of the demo tool server (FLAGS='--listen 127.0.0.1:9000')
+	./sidegate run --curl $(FLAGS) -- ./sidegate demo
+
+test: ## run the tests; what needs Node or Python skips where make clients has not installed it
+	$(GO) test -timeout 20m $(TESTFLAGS) ./...
+
+race: ## run the tests with the race detector, in the gate as well
+	$(GO) test -race -timeout 30m $(TESTFLAGS) ./...
+
+check: ## gofmt, go mod tidy, vet and build for every platform, lint
+	@unformatted=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./... | sed 's|$$|/*.go|')); \
+		if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) mod tidy -diff
+	@set -e; for platform in $(PLATFORMS); do \
+		echo "vet and build for $$platform"; export GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0; \
+		$(GO) vet ./...; $(GO) build -o /dev/null ./cmd/sidegate; done
+	$(MAKE) lint
+
+lint: ## golangci-lint, in the version of .ci/lint/go.mod; the first time it takes minutes to build
+	$(GO) tool -modfile=.ci/lint/go.mod golangci-lint run ./...
+
+clients: node python ## drive the gate with the TypeScript, Go and Python SDKs' clients
+	$(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/clients/...
+
+conformance: $(CONFORMANCE)/node_modules/.package-lock.json ## run the protocol's conformance suite and print its table
+	$(GO) test -count=1 -timeout 10m -v ./$(CONFORMANCE)
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@set -e; listed=$$($(GO) test -list '^Fuzz' ./...); \
+		echo "$$listed" | awk '/^Fuzz/ { target[++n] = $$1 } $$1 == "ok" { for (; n; n--) print $$2, target[n] }' | { \
+		ran=; while read -r package target; do ran=1; echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package </dev/null; done; \
+		[ -n "$$ran" ] || { echo "there is no fuzz target"; exit 1; }; }
+
+bench: ## run the benchmarks; those of the registry for 1, 2 and 16 processors
+	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /registry$$)
+	$(GO) test -run '^$$' -bench . -benchmem -cpu 1,2,16 ./registry
+
+node: $(TS)/node_modules/.package-lock.json $(CONFORMANCE)/node_modules/.package-lock.json ## install what the lock files of npm pin
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	npm ci --prefix $*
+
+python: $(PYTHON)/.venv/installed ## install what requirements.txt pins
+
+$(PYTHON)/.venv/installed: $(PYTHON)/requirements.txt
+	python3 -m venv $(PYTHON)/.venv
+	$(PYTHON)/.venv/bin/pip install --quiet --require-hashes -r $<
+	touch $@
+
+clean: ## remove what the other targets made
+	rm -rf sidegate $(TS)/node_modules $(CONFORMANCE)/node_modules $(PYTHON)/.venv

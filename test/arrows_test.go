@@ -1,0 +1,153 @@
+// Package test holds the test of the house itself: which package may import
+// which.
+package test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A room is one package of the module with what it may import of the others.
+type room struct {
+	may  []string // paths below the module's
+	says string   // the rule in a sentence, for whoever has broken it
+}
+
+// rooms is the house. An import points only right and down in ARCHITECTURE.md's
+// drawing; rooms on one line do not import each other, and leaves import no
+// room. Tests are not held to it.
+var rooms = map[string]room{
+	"cmd/sidegate": {
+		may: []string{"proxy", "proxy/backend", "proxy/backend/stdio", "limits"},
+		says: "cmd/sidegate reads flags, environment and file, builds the backend and the limits, and hands them to proxy; " +
+			"what happens to a request is not its business",
+	},
+	"proxy": {
+		may: []string{
+			"proxy/guard", "proxy/frontend/streamable", "proxy/session", "proxy/stream", "proxy/link", "proxy/backend",
+			"limits", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics",
+		},
+		says: "proxy joins the rooms below it; backends it knows by their interface, and cmd/sidegate builds them",
+	},
+	"proxy/guard": {
+		may:  []string{"limits", "proxy/wire", "proxy/mcp", "proxy/refusal"},
+		says: "guard decides who and what may come in from the request alone; it holds no session, stream or link",
+	},
+	"proxy/frontend/streamable": {
+		may:  []string{"proxy/session", "proxy/stream", "proxy/wire", "proxy/mcp", "proxy/refusal"},
+		says: "a frontend turns its wire form into messages of a session and back; guard has been passed before it, and links are behind the session",
+	},
+	"proxy/session": {
+		may:  []string{"proxy/stream", "proxy/link", "registry", "limits", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
+		says: "a session joins a link with streams; it knows no HTTP and no kind of backend",
+	},
+	"proxy/stream": {
+		may:  []string{"proxy/wire", "proxy/refusal"},
+		says: "stream owns connections and carries bytes; what the bytes mean is known elsewhere",
+	},
+	"proxy/link": {
+		may:  []string{"proxy/backend", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
+		says: "link uses one connection of any backend; it knows no client's side, so neither session nor stream",
+	},
+	"proxy/backend": {
+		may:  []string{"proxy/wire"},
+		says: "backend is an interface over messages and knows nobody who uses it",
+	},
+	"proxy/backend/stdio": {
+		may:  []string{"proxy/backend", "proxy/wire"},
+		says: "a kind of backend knows the interface it fulfils and the framing, and nobody who uses it",
+	},
+	"proxy/backend/contract": {
+		may:  []string{"proxy/backend", "proxy/wire"},
+		says: "the contract knows the interface that it holds every kind of backend to",
+	},
+	"proxy/refusal": {
+		may:  []string{"proxy/mcp"},
+		says: "the table of refusals is a leaf: of ours it knows only the protocol's numbers",
+	},
+	"proxy/wire":    {says: "wire is a leaf: bytes in, bytes out"},
+	"proxy/mcp":     {says: "mcp is a leaf: the protocol's facts"},
+	"proxy/metrics": {says: "metrics is a leaf: the collectors, which others move"},
+	"limits":        {says: "limits is a leaf: it knows keys and numbers, not HTTP"},
+	"registry":      {says: "registry is a leaf: it holds any value under an unguessable id"},
+
+	"test":             {says: "tests know the gate by its binary"},
+	"test/clients":     {says: "tests know the gate by its binary"},
+	"test/conformance": {says: "tests know the gate by its binary"},
+	"test/e2e":         {says: "tests know the gate by its binary"},
+
+	"test/clients/need": {says: "what tests share knows the gate by its binary"},
+	"test/e2e/harness":  {says: "what tests share knows the gate by its binary"},
+	"test/fixture":      {says: "the fixture is a tool server that shares no code with the gate"},
+}
+
+// platforms are the systems whose files are looked at: files may be for one of
+// them alone.
+var platforms = []string{"linux", "darwin"}
+
+// A pack is what go list tells of a package.
+type pack struct {
+	ImportPath string
+	Imports    []string
+	Module     struct{ Path string }
+}
+
+// TestArrows wants every package of the module to stand in rooms and to import
+// only what it may, and every room to exist.
+func TestArrows(t *testing.T) {
+	seen := map[string]bool{}
+	for _, system := range platforms {
+		for _, p := range list(t, system) {
+			module := p.Module.Path + "/"
+			name := strings.TrimPrefix(p.ImportPath, module)
+			seen[name] = true
+			r, ok := rooms[name]
+			if !ok {
+				t.Errorf("%s has no room: add it to the table of %s with what it may import, and to ARCHITECTURE.md", name, "test/arrows_test.go")
+				continue
+			}
+			for _, imported := range p.Imports {
+				if inside, ours := strings.CutPrefix(imported, module); ours && !slices.Contains(r.may, inside) {
+					t.Errorf("%s imports %s on %s, and must not: %s", name, inside, system, r.says)
+				}
+			}
+		}
+	}
+	for name := range rooms {
+		if !seen[name] {
+			t.Errorf("the table has a room for %s, and there is no such package", name)
+		}
+	}
+}
+
+// list returns every package of the module as system builds it.
+func list(t *testing.T, system string) []pack {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Module", "./...")
+	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "GOOS="+system)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	var packs []pack
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pack
+		err := decoder.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return packs
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		packs = append(packs, p)
+	}
+}
