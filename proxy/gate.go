@@ -85,7 +85,7 @@ func (g *Gate) poolOptions() link.PoolOptions {
 	b := g.config.Backends[0]
 	return link.PoolOptions{
 		Warm: b.Warm, MaxLinks: b.MaxLinks, Wait: b.LinkWait,
-		Link:      link.Options{CallTimeout: b.CallTimeout, Dropped: g.dropped},
+		Link:      link.Options{CallTimeout: b.CallTimeout, MaxMessage: g.config.MaxMessage, Dropped: g.dropped},
 		Restarted: g.metrics.LinkRestarts.Inc,
 		Log:       g.log,
 	}
@@ -120,6 +120,7 @@ func (g *Gate) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      handler,
 		ErrorHandler:                 g.malformed,
+		ExpectHandler:                g.expected,
 		Logger:                       quiet{g.log},
 		Concurrency:                  1 << 20, // the listener counts connections
 		ReadBufferSize:               g.config.MaxHeader,
@@ -181,16 +182,30 @@ func (g *Gate) drain() error {
 	close(g.draining)                 // 1. unready
 	finished := g.sessions.Drain(ctx) // 2. no new sessions, no new calls; calls in flight are answered
 	g.sessions.Close(ctx)             // 3. streams end
-	g.streamable.Wait(ctx)            // 4. what was written has gone out
-	g.pool.Close(ctx)                 // 5. children end
-	end(ctx, g.server, g.listener)    // 6. clients' connections are closed
+	flush, cancelFlush := atLeast(ctx, lastWords)
+	defer cancelFlush()
+	g.streamable.Wait(flush)         // 4. what was said has gone out
+	g.pool.Close(ctx)                // 5. children end
+	end(flush, g.server, g.listener) // 6. clients' connections are closed
 	if g.adminLn != nil {
-		end(ctx, g.admin, g.adminLn)
+		end(flush, g.admin, g.adminLn)
 	}
 	if !finished || ctx.Err() != nil {
 		return ErrGrace
 	}
 	return nil
+}
+
+// lastWords is how long answers may take to go out when the grace has run out:
+// calls that were cut have been answered, and clients are to see it.
+const lastWords = time.Second
+
+// atLeast is ctx, or where ctx ends too soon a context that ends after d.
+func atLeast(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
+		return context.WithTimeout(context.WithoutCancel(ctx), d)
+	}
+	return context.WithCancel(ctx)
 }
 
 // end closes a listener and what was accepted from it. The listener is closed

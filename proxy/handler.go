@@ -12,7 +12,6 @@ import (
 
 	"sidegate/proxy/frontend/streamable"
 	"sidegate/proxy/guard"
-	"sidegate/proxy/mcp"
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/stream"
 	"sidegate/proxy/wire"
@@ -31,18 +30,14 @@ var (
 // body, the message, the frontend.
 func (g *Gate) serve(ctx *fasthttp.RequestCtx) {
 	defer g.recovered(ctx)
-	room := healthRoom
-	switch string(ctx.Path()) {
-	case "/mcp":
-		room = mcpRoom
-	case "/healthz":
-	default:
-		room = nil
-	}
-	visitor, refused := g.guard.Door(ctx, room)
-	if refused != nil {
-		g.refuse(ctx, refused, nil, false)
-		return
+	room := roomAt(ctx)
+	visitor, admitted := ctx.UserValue(admittedKey).(guard.Visitor)
+	if !admitted {
+		var refused *refusal.Refusal
+		if visitor, refused = g.admit(ctx, room); refused != nil {
+			g.refuse(ctx, refused, nil, false)
+			return
+		}
 	}
 	if visitor.Preflight {
 		visitor.AnswerPreflight(ctx, room)
@@ -56,12 +51,48 @@ func (g *Gate) serve(ctx *fasthttp.RequestCtx) {
 	g.serveMCP(ctx, &visitor)
 }
 
+// roomAt is what is served at a request's path, nil for nothing.
+func roomAt(ctx *fasthttp.RequestCtx) *guard.Room {
+	switch string(ctx.Path()) {
+	case "/mcp":
+		return mcpRoom
+	case "/healthz":
+		return healthRoom
+	}
+	return nil
+}
+
+// admit is all that is asked of a request before its body is read.
+func (g *Gate) admit(ctx *fasthttp.RequestCtx, room *guard.Room) (guard.Visitor, *refusal.Refusal) {
+	visitor, refused := g.guard.Door(ctx, room)
+	if refused == nil && room == mcpRoom && !visitor.Preflight {
+		refused = guard.Headers(&ctx.Request.Header)
+	}
+	if refused == nil && ctx.Request.Header.ContentLength() > g.config.MaxMessage {
+		refused = guard.TooLarge(int64(ctx.Request.Header.ContentLength()), g.config.MaxMessage)
+	}
+	return visitor, refused
+}
+
+// admittedKey is where expected leaves the visitor for serve.
+type admitted struct{}
+
+var admittedKey admitted
+
+// expected is called where a client asks, by Expect: 100-continue, before it
+// sends a body: who would be refused need not send it.
+func (g *Gate) expected(ctx *fasthttp.RequestCtx) int {
+	visitor, refused := g.admit(ctx, roomAt(ctx))
+	if refused != nil {
+		g.refuse(ctx, refused, nil, true)
+		return refused.Status
+	}
+	ctx.SetUserValue(admittedKey, visitor)
+	return fasthttp.StatusContinue
+}
+
 // serveMCP serves a request that has passed the door.
 func (g *Gate) serveMCP(ctx *fasthttp.RequestCtx, visitor *guard.Visitor) {
-	if refused := guard.Revision(ctx.Request.Header.Peek(mcp.HeaderProtocolVersion)); refused != nil {
-		g.refuse(ctx, refused, nil, false)
-		return
-	}
 	if ctx.IsPost() {
 		g.post(ctx, visitor)
 		return

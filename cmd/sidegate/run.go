@@ -92,6 +92,9 @@ func announce(out io.Writer, s *settings, gate *proxy.Gate, log *zap.Logger) {
 		zap.String("address", gate.Address()), zap.String("admin", gate.AdminAddress()),
 		zap.String("backend", s.gate.Backends[0].Name), zap.String("version", buildVersion()))
 	fmt.Fprintf(out, "sidegate: MCP at %s\n", endpoint(gate.Address(), mcpPath))
+	if admin := gate.AdminAddress(); admin != "off" {
+		fmt.Fprintf(out, "sidegate: admin at %s\n", endpoint(admin, ""))
+	}
 	if s.curl {
 		fmt.Fprintln(out, curlLine(gate.Address(), s.gate.TokenFile != ""))
 	}

@@ -58,9 +58,9 @@ type Receiver interface {
 	// until Message returns.
 	Message(msg *wire.Buffer, env *wire.Envelope)
 
-	// TooLong reports a message of size bytes that was over the limit and has
-	// been skipped; or, where size is within the limit, one for which the
-	// budget of bytes in flight had no room. id is the raw JSON id of the
+	// TooLong reports a message that was over the limit and is skipped; or,
+	// where size is within the limit, one for which the budget of bytes in
+	// flight had no room. size is its bytes as far as they have come. id is the raw JSON id of the
 	// response it was, nil where none was seen; valid until TooLong returns.
 	TooLong(id []byte, size int64)
 
@@ -69,7 +69,8 @@ type Receiver interface {
 	// all the same, else nil; valid until Garbage returns.
 	Garbage(id []byte)
 
-	// Closed is the last call. err says why in words for a person; it is nil
-	// after Close.
+	// Closed is the last call. err says why in words for the operator, and may
+	// quote the server; where it has a method Brief() string, that is what a
+	// client may be told. It is nil after Close.
 	Closed(err error)
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/valyala/fasthttp"
+
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/wire"
@@ -24,7 +26,7 @@ func Message(msg []byte, limit int, env *wire.Envelope) *refusal.Refusal {
 	}
 	var wrong *wire.SyntaxError
 	if errors.As(err, &wrong) && wrong.Class == wire.NotJSON {
-		return refusal.NotJSON.With("the body is not one JSON value in UTF-8: %v", err)
+		return refusal.NotJSON.With("the body is not one JSON value: %v", err)
 	}
 	return refusal.Envelope.With("the body is not an acceptable JSON-RPC 2.0 message: %v", err)
 }
@@ -35,10 +37,17 @@ func TooLarge(size int64, limit int) *refusal.Refusal {
 	return refusal.Size.With("the message has %d bytes or more, and the limit is %d (--max-message)", size, limit)
 }
 
-// Revision checks the MCP-Protocol-Version header; none is fine (2025-11-25,
-// basic/transports, "Protocol Version Header").
-func Revision(header []byte) *refusal.Refusal {
-	if len(header) == 0 || mcp.IsLegacy(string(header)) {
+// Headers checks the headers that belong to the protocol. MCP-Protocol-Version
+// may be absent (2025-11-25, basic/transports, "Protocol Version Header"). None
+// may stand twice: two readers could take the one or the other.
+func Headers(h *fasthttp.RequestHeader) *refusal.Refusal {
+	for _, name := range []string{mcp.HeaderSessionID, mcp.HeaderProtocolVersion, mcp.HeaderLastEventID} {
+		if len(h.PeekAll(name)) > 1 {
+			return refusal.BadHTTP.With("the header %s stands more than once", name)
+		}
+	}
+	revision := h.Peek(mcp.HeaderProtocolVersion)
+	if len(revision) == 0 || mcp.IsLegacy(string(revision)) {
 		return nil
 	}
 	return refusal.Revision.With("this MCP-Protocol-Version is not served; %s are", strings.Join(mcp.LegacyRevisions, ", "))

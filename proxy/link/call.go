@@ -7,14 +7,15 @@ import (
 	"sidegate/proxy/wire"
 )
 
-// A Leg is a call's way back to its client. The link calls it from its one
-// reader, so no method may block, and the messages it hands over are the
-// leg's own from there on.
+// A Leg is a call's way back to its client. It is called by the connection's
+// one reader, so no method may block; the messages handed over are the leg's
+// own from there on.
 type Leg interface {
 	// Send hands over what came for the call before its answer: progress.
 	Send(msg *wire.Buffer)
-	// Answer hands over the answer, under the client's own id, and says how
-	// the call ended. It is the last thing that the leg gets.
+	// Answer hands over the answer, once, under the client's own id, and says
+	// how the call ended. Where it is the gate that ends the call, Answer comes
+	// from elsewhere, and the reader may still be on its way into Send.
 	Answer(msg *wire.Buffer, how metrics.Outcome)
 }
 

@@ -12,6 +12,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,7 @@ type Owner interface {
 // Options are shared by all links of a pool.
 type Options struct {
 	CallTimeout time.Duration // until a call is given up, restarted by progress
+	MaxMessage  int           // bytes; an answer that was skipped with no more than these found no room
 	Dropped     func(what string)
 }
 
@@ -55,7 +57,7 @@ type Link struct {
 	owner  Owner
 	calls  map[uint64]*Call
 	last   uint64
-	closed error // why it is closed, nil while it lives
+	ended  *refusal.Refusal // what calls get that come too late, nil while it lives
 	timer  *time.Timer
 	timing bool // the timer is set
 
@@ -80,25 +82,24 @@ func (l *Link) Attach(c backend.Conn) {
 	l.conn = c
 }
 
-// Lease gives the link an owner. It fails where the connection has ended.
-func (l *Link) Lease(o Owner) error {
+// Lease gives the link an owner. It is refused where the link has ended.
+func (l *Link) Lease(o Owner) *refusal.Refusal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed != nil {
-		return l.closed
+	if l.ended == nil {
+		l.owner = o
 	}
-	l.owner = o
-	return nil
+	return l.ended
 }
 
 // Call sends a request. msg holds the request with what the scan found in env;
 // it is taken over in every case. Where Call fails the leg is not called.
 func (l *Link) Call(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 	l.mu.Lock()
-	if l.closed != nil {
+	if ended := l.ended; ended != nil {
 		l.mu.Unlock()
 		msg.Release()
-		return refusal.Ended
+		return ended
 	}
 	l.last++
 	c.number = l.last
@@ -108,10 +109,11 @@ func (l *Link) Call(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refu
 	l.mu.Unlock()
 
 	rename(msg, env, c.number)
-	if err := l.conn.Send(msg); err != nil {
-		return l.unsent(c, err)
+	refused := l.Send(msg)
+	if refused != nil && l.take(c.number) == nil {
+		return nil // the link's end came between, and its leg has the answer already
 	}
-	return nil
+	return refused
 }
 
 // rename gives a request the link's number as its id and progress token.
@@ -128,18 +130,6 @@ func rename(msg *wire.Buffer, env *wire.Envelope, number uint64) {
 	}
 }
 
-// unsent takes a call back that could not be sent. If the link's end came
-// between, its leg has the answer already and there is nothing to refuse.
-func (l *Link) unsent(c *Call, err error) *refusal.Refusal {
-	if l.take(c.number) == nil {
-		return nil
-	}
-	if err == backend.ErrFull {
-		return refusal.Busy
-	}
-	return refusal.Ended
-}
-
 // take takes a call out of those in flight; whoever gets it answers it.
 func (l *Link) take(number uint64) *Call {
 	l.mu.Lock()
@@ -152,31 +142,49 @@ func (l *Link) take(number uint64) *Call {
 // Send sends a message that is no request: a notification, or the answer to a
 // question. It takes msg over in every case.
 func (l *Link) Send(msg *wire.Buffer) *refusal.Refusal {
-	switch err := l.conn.Send(msg); err {
-	case nil:
+	err := l.conn.Send(msg)
+	switch {
+	case err == nil:
 		return nil
-	case backend.ErrFull:
+	case errors.Is(err, backend.ErrFull):
 		return refusal.Busy
-	default:
-		return refusal.Ended
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended != nil {
+		return l.ended
+	}
+	return refusal.Ended // the conn knows of its end before the link does
 }
 
 // Cancel passes on a client's notifications/cancelled for a call in flight: in
 // msg the call's id stands at env.RequestID. It takes msg over in every case.
+// Only the first counts, or a client could put off the call's end for ever.
 func (l *Link) Cancel(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
-	l.mu.Lock()
-	if l.calls[c.number] != c {
-		l.mu.Unlock()
+	number := l.cancel(c)
+	if number == 0 {
 		l.options.Dropped("late_cancel")
 		msg.Release()
 		return nil
 	}
-	c.cancelled = true
-	c.deadline = time.Now().Add(cancelGrace)
-	l.mu.Unlock()
-	msg.Splice(env.RequestID, strconv.AppendUint(nil, c.number, 10))
+	msg.Splice(env.RequestID, strconv.AppendUint(nil, number, 10))
 	return l.Send(msg)
+}
+
+// cancel notes that the client has cancelled a call, and gives the server a
+// last while for it. It returns the call's number, 0 where nothing is to be
+// cancelled any more.
+func (l *Link) cancel(c *Call) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls[c.number] != c || c.cancelled {
+		return 0
+	}
+	c.cancelled = true
+	if end := time.Now().Add(cancelGrace); end.Before(c.deadline) {
+		c.deadline = end
+	}
+	return c.number
 }
 
 // InFlight is the number of calls that wait for their answer.
@@ -189,23 +197,23 @@ func (l *Link) InFlight() int {
 // End answers all calls in flight with why and ends the connection in good
 // order, or at once when ctx is done. It returns when nothing is left of it.
 func (l *Link) End(ctx context.Context, why *refusal.Refusal) {
-	l.shut(why, why)
+	l.shut(why)
 	l.conn.Close(ctx)
 }
 
 // Abort answers all calls in flight with why; none can be made any more. The
 // connection is left to End.
-func (l *Link) Abort(why *refusal.Refusal) { l.shut(why, why) }
+func (l *Link) Abort(why *refusal.Refusal) { l.shut(why) }
 
-// shut marks the link as closed and answers its calls. It returns the owner to
-// tell, nil if the link was closed before or has none.
-func (l *Link) shut(reason error, answer *refusal.Refusal) Owner {
+// shut ends the link's use and answers its calls. It returns the owner to tell,
+// nil if the link was shut before or has none.
+func (l *Link) shut(why *refusal.Refusal) Owner {
 	l.mu.Lock()
-	if l.closed != nil {
+	if l.ended != nil {
 		l.mu.Unlock()
 		return nil
 	}
-	l.closed = reason
+	l.ended = why
 	calls, owner := l.calls, l.owner
 	l.calls, l.owner = nil, nil
 	if l.timer != nil {
@@ -213,7 +221,7 @@ func (l *Link) shut(reason error, answer *refusal.Refusal) Owner {
 	}
 	l.mu.Unlock()
 	for _, c := range calls {
-		c.refuse(answer, metrics.Lost)
+		c.refuse(why, metrics.Lost)
 	}
 	return owner
 }

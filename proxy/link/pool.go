@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,21 +18,18 @@ import (
 // every link is taken.
 var ErrNoLinks = errors.New("no link is free")
 
-// errClosed is what Take fails with once the pool is closed.
-var errClosed = errors.New("the gate is shutting down")
+// ErrClosed is what Take fails with once the pool is closed.
+var ErrClosed = errors.New("the gate is shutting down")
 
-const (
-	firstBackoff = 100 * time.Millisecond
-	longBackoff  = 30 * time.Second
-	crashLoop    = 5                // failures in a row that make the pool unready
-	soundAge     = 10 * time.Second // a link that lives so long has started well
-)
+// startTimeout bounds the opening of a connection. It is no wait for the
+// server to become able to answer.
+const startTimeout = 30 * time.Second
 
 // PoolOptions never change.
 type PoolOptions struct {
 	Warm      int           // links kept started and unused
 	MaxLinks  int           // links at once in whatever state; a place is free when nothing is left of its link
-	Wait      time.Duration // for a free place, before Take fails
+	Wait      time.Duration // for a free place, before Take fails; 0: it fails at once
 	Link      Options
 	Restarted func() // counts a start that follows a failure
 	Log       *zap.Logger
@@ -67,24 +64,24 @@ type Pool struct {
 	options PoolOptions
 	kick    chan struct{} // wakes Run
 
+	open     context.Context // done when the pool is closed
+	openStop context.CancelFunc
 	hard     context.Context // done when links are to end at once
 	hardStop context.CancelFunc
 	living   sync.WaitGroup // one for each member
 
-	mu       sync.Mutex
-	members  map[*Link]*member
-	warm     []*member // oldest first
-	counts   [states]int
-	waiters  []chan struct{}
-	failures int       // in a row
-	next     time.Time // not started before, after a failure
-	last     error     // the last failure
-	closed   bool
+	mu      sync.Mutex
+	members map[*Link]*member
+	warm    []*member // oldest first
+	counts  [states]int
+	waiters []chan struct{}
+	health
 }
 
 // NewPool makes a pool without links. Run keeps it warm.
 func NewPool(b backend.Backend, o PoolOptions) *Pool {
 	p := &Pool{backend: b, options: o, kick: make(chan struct{}, 1), members: make(map[*Link]*member)}
+	p.open, p.openStop = context.WithCancel(context.Background())
 	p.hard, p.hardStop = context.WithCancel(context.Background())
 	return p
 }
@@ -103,7 +100,9 @@ func (p *Pool) Run(ctx context.Context) {
 		case <-p.kick:
 		case <-wait.C:
 		case <-tick.C:
+			p.mu.Lock()
 			p.forgive()
+			p.mu.Unlock()
 		}
 		wait.Stop()
 	}
@@ -114,7 +113,7 @@ func (p *Pool) Run(ctx context.Context) {
 func (p *Pool) refill(ctx context.Context) {
 	for {
 		p.mu.Lock()
-		wanted := p.counts[warm]+p.counts[starting] < p.options.Warm && p.room() && !p.closed && !time.Now().Before(p.next)
+		wanted := p.counts[warm]+p.counts[starting] < p.spare() && p.room() && p.open.Err() == nil && !p.early()
 		if !wanted {
 			p.mu.Unlock()
 			return
@@ -131,19 +130,10 @@ func (p *Pool) refill(ctx context.Context) {
 func (p *Pool) pause() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if d := time.Until(p.next); d > 0 {
-		return d
+	if p.early() {
+		return time.Until(p.next)
 	}
 	return time.Minute
-}
-
-// forgive clears the failures when a warm link has lived for a while.
-func (p *Pool) forgive() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.warm) > 0 && time.Since(p.warm[0].born) > soundAge {
-		p.failures = 0
-	}
 }
 
 // room tells whether one more link may be started. p.mu is held.
@@ -153,6 +143,7 @@ func (p *Pool) room() bool { return len(p.members) < p.options.MaxLinks }
 func (p *Pool) enter() *member {
 	if p.failures > 0 {
 		p.options.Restarted()
+		p.delay() // the next one has to wait for what becomes of this
 	}
 	m := &member{state: starting, born: time.Now()}
 	m.link = New(&p.options.Link, func(err error) { p.died(m, err) })
@@ -169,99 +160,117 @@ func (p *Pool) move(m *member, to state) {
 	m.state = to
 }
 
-// start opens the connection of a member that is starting.
+// start opens the connection of a member that is starting. Where its caller
+// gives up, that is no failure of the server's.
 func (p *Pool) start(ctx context.Context, m *member, to state) error {
-	conn, err := p.backend.Open(ctx, m.link)
+	conn, err := p.connect(ctx, m.link)
+	opened := err == nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
+	if opened {
+		m.link.Attach(conn)
+		err = m.dead
+	}
+	closed := p.open.Err() != nil
+	if err == nil && !closed {
+		p.started(m, to)
+		return nil
+	}
+	if closed {
+		err = ErrClosed
+	} else if ctx.Err() == nil {
 		p.failed(err)
-		p.leave(m)
-		return err
 	}
-	m.link.Attach(conn)
-	if p.closed {
-		p.bury(m, refusal.Draining)
-		return errClosed
-	}
-	if m.dead != nil {
-		p.failed(m.dead)
+	if opened {
 		p.bury(m, refusal.Ended)
-		return m.dead
+	} else {
+		p.leave(m)
 	}
+	return err
+}
+
+// started puts a member to use. p.mu is held.
+func (p *Pool) started(m *member, to state) {
 	p.move(m, to)
 	if to == warm {
 		p.warm = append(p.warm, m)
 		p.wake()
 	}
-	return nil
+}
+
+// connect opens a connection, unless that takes too long or the pool is closed.
+func (p *Pool) connect(ctx context.Context, l *Link) (backend.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	defer context.AfterFunc(p.open, cancel)()
+	return p.backend.Open(ctx, l)
 }
 
 // Take leases a link that nobody has used: a warm one, else a new one, else,
-// after a bounded wait, one whose place becomes free. The caller ends it with
-// End.
+// after a bounded wait, one whose place becomes free. ctx bounds the wait and
+// the start. The caller ends the link with End.
 func (p *Pool) Take(ctx context.Context) (*Link, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.options.Wait)
+	bounded, cancel := context.WithTimeout(ctx, p.options.Wait)
 	defer cancel()
-	for {
-		p.mu.Lock()
-		if err := p.unable(); err != nil {
-			p.mu.Unlock()
+	for woken := false; ; woken = true {
+		found, err := p.choose(woken)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if len(p.warm) > 0 {
-			m := p.warm[0]
-			p.warm = p.warm[1:]
-			p.move(m, active)
-			p.mu.Unlock()
-			p.rouse()
-			return m.link, nil
-		}
-		if p.room() {
-			m := p.enter()
-			p.mu.Unlock()
-			if err := p.start(ctx, m, active); err != nil {
+		case found.ready != nil:
+			return found.ready, nil
+		case found.fresh != nil:
+			if err := p.start(ctx, found.fresh, active); err != nil {
 				return nil, err
 			}
-			return m.link, nil
+			return found.fresh.link, nil
 		}
-		freed := p.wait()
-		p.mu.Unlock()
 		select {
-		case <-freed:
-		case <-ctx.Done():
-			p.unwait(freed)
+		case <-found.freed:
+		case <-bounded.Done():
+			p.unwait(found.freed)
 			return nil, fmt.Errorf("%w: %d of %d are in use (--max-links) and none became free in %v (--link-wait); end a session, raise the limit, or lower --idle-timeout",
 				ErrNoLinks, p.options.MaxLinks, p.options.MaxLinks, p.options.Wait)
 		}
 	}
 }
 
-// unable says why no link is given out at present. p.mu is held.
-func (p *Pool) unable() error {
-	if p.closed {
-		return errClosed
-	}
-	if p.failures >= crashLoop && time.Now().Before(p.next) {
-		return p.looping()
-	}
-	return nil
+// A choice is one of three: a link that was warm, a member that is to be
+// started, or a place in the queue.
+type choice struct {
+	ready *Link
+	fresh *member
+	freed chan struct{}
 }
 
-// looping says what is wrong with the server. p.mu is held.
-func (p *Pool) looping() error {
-	return fmt.Errorf("the tool server failed %d times in a row, and is tried again in %v; the last time: %w",
-		p.failures, max(0, time.Until(p.next)).Round(100*time.Millisecond), p.last)
-}
-
-// Ready tells whether the server starts; the error says why it does not.
-func (p *Pool) Ready() error {
+// choose finds what there is for Take. Who comes does not overtake those who
+// wait; who was woken for nothing, because Run was quicker, is first again.
+func (p *Pool) choose(woken bool) (choice, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.failures >= crashLoop {
-		return p.looping()
+	if p.open.Err() != nil {
+		return choice{}, ErrClosed
 	}
-	return nil
+	if len(p.waiters) > 0 && !woken {
+		return choice{freed: p.wait(len(p.waiters))}, nil
+	}
+	if len(p.warm) > 0 {
+		m := p.warm[0]
+		p.warm = slices.Delete(p.warm, 0, 1)
+		p.move(m, active)
+		p.rouse()
+		return choice{ready: m.link}, nil
+	}
+	if err := p.looping(); err != nil {
+		if woken {
+			p.wake() // its turn passes on
+		}
+		return choice{}, err
+	}
+	if p.room() {
+		return choice{fresh: p.enter()}, nil
+	}
+	return choice{freed: p.wait(0)}, nil
 }
 
 // End ends a link that Take has given out, in the background. Calling it again
@@ -273,45 +282,30 @@ func (p *Pool) End(l *Link, why *refusal.Refusal) {
 	if m == nil || m.state != active {
 		return
 	}
-	if l.Heard() {
-		p.failures = 0
-	} else if m.dead != nil {
+	p.forgive()
+	if m.dead != nil && !l.Heard() {
 		p.failed(m.dead)
 	}
 	p.bury(m, why)
 }
 
-// died notes that a connection has ended by itself. The owner of an active
-// link hears of it from the link and calls End.
+// died notes that a connection has ended by itself. A member that is starting
+// is looked after by start; the owner of an active one hears of it from the
+// link and calls End.
 func (p *Pool) died(m *member, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m.dead = err
-	if m.state != warm {
-		return // start and End look at dead
+	switch {
+	case m.state == warm:
+		p.forgive()
+		p.failed(err)
+		i := slices.Index(p.warm, m)
+		p.warm = slices.Delete(p.warm, i, i+1)
+		p.bury(m, refusal.Ended)
+	case m.state == active && m.link.Heard():
+		p.options.Log.Warn("a tool server ended in use", zap.Error(err))
 	}
-	for i, w := range p.warm {
-		if w == m {
-			p.warm = append(p.warm[:i:i], p.warm[i+1:]...)
-			break
-		}
-	}
-	if time.Since(m.born) > soundAge {
-		p.failures = 0
-	}
-	p.failed(err)
-	p.bury(m, refusal.Ended)
-}
-
-// failed counts a failure and sets when the next start may be. p.mu is held.
-func (p *Pool) failed(err error) {
-	p.failures++
-	p.last = err
-	pause := min(firstBackoff<<min(p.failures-1, 16), longBackoff)
-	pause -= time.Duration(rand.Int64N(int64(pause / 4))) // many gates must not start in step
-	p.next = time.Now().Add(pause)
-	p.options.Log.Warn("the tool server failed", zap.Error(err), zap.Int("failures", p.failures), zap.Duration("next_start", pause))
-	p.rouse()
 }
 
 // bury ends a member's connection in the background. p.mu is held.
@@ -335,10 +329,10 @@ func (p *Pool) leave(m *member) {
 }
 
 // Close ends all links, at once when ctx is done, and returns when nothing is
-// left of them.
+// left of them. Calling it again hurries the first call.
 func (p *Pool) Close(ctx context.Context) {
 	p.mu.Lock()
-	p.closed = true
+	p.openStop()
 	p.warm = nil
 	for _, m := range p.members {
 		if m.state == warm || m.state == active {
@@ -360,35 +354,6 @@ func (p *Pool) rouse() {
 	case p.kick <- struct{}{}:
 	default:
 	}
-}
-
-// wait queues for a place; the channel is closed when one may be free. p.mu is
-// held.
-func (p *Pool) wait() chan struct{} {
-	freed := make(chan struct{})
-	p.waiters = append(p.waiters, freed)
-	return freed
-}
-
-// wake lets the first in the queue try again. p.mu is held.
-func (p *Pool) wake() {
-	if len(p.waiters) > 0 {
-		close(p.waiters[0])
-		p.waiters = p.waiters[1:]
-	}
-}
-
-// unwait leaves the queue; a turn that came too late goes to the next.
-func (p *Pool) unwait(freed chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, w := range p.waiters {
-		if w == freed {
-			p.waiters = append(p.waiters[:i:i], p.waiters[i+1:]...)
-			return
-		}
-	}
-	p.wake()
 }
 
 // Counts reads the number of links in each state, by its name.

@@ -2,6 +2,7 @@ package link
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"time"
 
@@ -85,11 +86,18 @@ func (l *Link) unasked(msg *wire.Buffer, env *wire.Envelope) {
 	owner.Unasked(msg, env)
 }
 
-// TooLong answers the one call whose answer was over the limit.
+// TooLong answers the one call whose answer was skipped: it was over the limit,
+// or the gate had no room for it.
 func (l *Link) TooLong(id []byte, size int64) {
-	if c := l.take(number(bytes.TrimSpace(id))); c != nil {
-		c.refuse(refusal.ServerSize.With("the tool server's answer of %d bytes is larger than the limit (--max-message) and was dropped", size), metrics.Lost)
+	c := l.take(number(bytes.TrimSpace(id)))
+	if c == nil {
+		return
 	}
+	if limit := l.options.MaxMessage; size > int64(limit) {
+		c.refuse(refusal.ServerSize.With("the tool server's answer has %d bytes or more, and the limit is %d (--max-message); it was dropped", size, limit), metrics.Lost)
+		return
+	}
+	c.refuse(refusal.Budget.With("the gate had no room for the tool server's answer (--max-bytes-in-flight), and it was dropped; try again shortly"), metrics.Lost)
 }
 
 // Garbage answers the one call whose answer is no valid message.
@@ -105,9 +113,24 @@ func (l *Link) Closed(err error) {
 		return
 	}
 	l.died(err)
-	if owner := l.shut(err, refusal.Ended.With("%v; send initialize to open a new session", err)); owner != nil {
+	if owner := l.shut(forClient(err)); owner != nil {
 		owner.LinkClosed(err)
 	}
+}
+
+// briefed is an error that has words for a client too.
+type briefed interface {
+	error
+	Brief() string
+}
+
+// forClient is what clients are told of a connection's end: not the whole
+// error, which is for the operator and may quote the server.
+func forClient(err error) *refusal.Refusal {
+	if b, ok := errors.AsType[briefed](err); ok {
+		return refusal.Ended.With("%s; send initialize to open a new session", b.Brief())
+	}
+	return refusal.Ended
 }
 
 // watch sets the timer that looks for calls whose time is up, where it is not

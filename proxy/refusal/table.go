@@ -36,7 +36,7 @@ var (
 	SlowBody  = &Refusal{"body_timeout", 408, 408, closePolicy, 0, "the request's body did not arrive in time (--body-timeout)"}
 	CutBody   = &Refusal{"body_cut", 400, mcp.CodeInvalidRequest, closePolicy, 0, "the request's body ended before its announced length, or its framing is broken"}
 	Budget    = &Refusal{"bytes_in_flight", 503, 503, closeTryLater, time.Second, "the gate holds as many bytes in flight as it may (--max-bytes-in-flight); try again shortly"}
-	NotJSON   = &Refusal{"not_json", 400, mcp.CodeParse, closePolicy, 0, "the body is not one JSON value in UTF-8"}
+	NotJSON   = &Refusal{"not_json", 400, mcp.CodeParse, closePolicy, 0, "the body is not one JSON value"}
 	Envelope  = &Refusal{"envelope", 400, mcp.CodeInvalidRequest, closePolicy, 0, "the body is not a JSON-RPC 2.0 message"}
 	Revision  = &Refusal{"revision", 400, mcp.CodeInvalidRequest, closePolicy, 0, "this MCP-Protocol-Version is not served"}
 	NoSession = &Refusal{"no_session", 400, mcp.CodeInvalidRequest, closePolicy, 0, "an Mcp-Session-Id header is required; send initialize first"}

@@ -74,6 +74,9 @@ func (m *Manager) Open(ctx context.Context, principal string) (*Session, *refusa
 		s.box = stream.NewOutbox(m.options.Stream, e)
 		return s, nil
 	})
+	if errors.Is(err, registry.ErrClosed) {
+		return nil, refusal.Draining
+	}
 	if err != nil {
 		return nil, refusal.Sessions.With("the gate has %d of %d sessions (--max-sessions); end one or try again later", m.Len(), m.options.MaxSessions)
 	}
@@ -108,10 +111,13 @@ func (s *Session) lease(l *link.Link) *refusal.Refusal {
 
 // notTaken says why there is no link.
 func notTaken(err error) *refusal.Refusal {
-	if errors.Is(err, link.ErrNoLinks) {
+	switch {
+	case errors.Is(err, link.ErrNoLinks):
 		return refusal.Links.With("%v", err)
+	case errors.Is(err, link.ErrClosed):
+		return refusal.Draining
 	}
-	return refusal.Start
+	return refusal.Start // err is for the operator, and in the log already
 }
 
 // Find finds a caller's session. Whatever is wrong with the id, the refusal is

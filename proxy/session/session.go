@@ -8,6 +8,7 @@ package session
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"time"
 
@@ -124,11 +125,8 @@ func (s *Session) find(id []byte) *call {
 // remove takes a call out of those in flight.
 func (s *Session) remove(c *call) {
 	s.mu.Lock()
-	for i, other := range s.calls {
-		if other == c {
-			s.calls = append(s.calls[:i], s.calls[i+1:]...)
-			break
-		}
+	if i := slices.Index(s.calls, c); i >= 0 {
+		s.calls = slices.Delete(s.calls, i, i+1)
 	}
 	s.mu.Unlock()
 	s.entry.Release()
@@ -140,23 +138,35 @@ func (s *Session) remove(c *call) {
 func (s *Session) Tell(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 	switch {
 	case env.Kind != wire.Notification:
-		if !s.answered(env.ID.Of(msg.B)) {
-			s.manager.options.Dropped("late_response")
-			msg.Release()
-			return nil
-		}
+		return s.reply(msg, env)
 	case string(env.Method) == mcp.MethodCancelled:
 		return s.cancel(msg, env)
 	}
 	return s.link.Send(msg)
 }
 
+// reply passes on the client's answer to a question. A question whose answer
+// the server does not take is open again: the client may say it once more.
+func (s *Session) reply(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
+	id := string(env.ID.Of(msg.B))
+	if !s.answered(id) {
+		s.manager.options.Dropped("late_response")
+		msg.Release()
+		return nil
+	}
+	refused := s.link.Send(msg)
+	if refused != nil {
+		s.asked(id)
+	}
+	return refused
+}
+
 // answered tells whether a question was open, and closes it.
-func (s *Session) answered(id []byte) bool {
+func (s *Session) answered(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, open := s.questions[string(id)]
-	delete(s.questions, string(id))
+	_, open := s.questions[id]
+	delete(s.questions, id)
 	return open
 }
 

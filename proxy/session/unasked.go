@@ -12,12 +12,12 @@ import (
 func (s *Session) Unasked(msg *wire.Buffer, env *wire.Envelope) {
 	switch {
 	case env.Kind == wire.Request:
-		if !s.asked(env.ID.Of(msg.B)) {
+		if !s.asked(string(env.ID.Of(msg.B))) {
 			s.refuseQuestion(msg, env)
 			return
 		}
 	case string(env.Method) == mcp.MethodCancelled:
-		s.answered(env.RequestID.Of(msg.B)) // the server no longer waits
+		s.answered(string(env.RequestID.Of(msg.B))) // the server no longer waits
 	}
 	if !s.route().Send(msg) && !s.box.Main().Send(msg) {
 		s.manager.options.Dropped("undelivered") // the session is ending
@@ -40,7 +40,7 @@ func (s *Session) route() *stream.Stream {
 }
 
 // asked notes an open question.
-func (s *Session) asked(id []byte) bool {
+func (s *Session) asked(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.questions) >= maxQuestions {
@@ -49,7 +49,7 @@ func (s *Session) asked(id []byte) bool {
 	if s.questions == nil {
 		s.questions = make(map[string]struct{})
 	}
-	s.questions[string(id)] = struct{}{}
+	s.questions[id] = struct{}{}
 	return true
 }
 

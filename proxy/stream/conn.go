@@ -27,6 +27,7 @@ type Conn struct {
 	writing    bool   // a writer has this connection
 	comment    bool   // a comment is due
 	superseded bool   // another connection has taken the stream over
+	after      *Conn  // whose write it waits for, having taken the stream over
 	finished   bool   // the answer is written to its end
 	broken     bool   // cut, closed or too slow: nothing more is written
 }
@@ -64,7 +65,7 @@ func (c *Conn) watch(b *Outbox) error {
 	for c.arm(b) {
 		n, err := c.socket.Conn.Read(chunk[:])
 		if pipelined = append(pipelined, chunk[:n]...); len(pipelined) > maxUnread {
-			return errors.New("the client pipelines too much")
+			return errPipelined
 		}
 		switch {
 		case err == nil:

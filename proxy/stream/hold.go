@@ -13,19 +13,21 @@ func (s *Stream) Hold(c *Conn, from uint64) (reusable bool) {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
 	s.detach(c)
-	if err != nil || c.broken || !c.keep {
-		c.Close()
-		return false
+	if err == nil && !c.broken && c.keep && c.socket.SetDeadline(time.Time{}) == nil {
+		return true
 	}
-	return c.socket.SetDeadline(time.Time{}) == nil
+	c.sever() // a writer that is still at work, or was just started, stops here
+	return false
 }
 
 func (s *Stream) attach(c *Conn, from uint64) {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
 	if old := s.conn; old != nil {
-		old.superseded = true
-		old.kick()
+		if c.after = old; old.after != nil && old.after.writing {
+			c.after = old.after // the old one has written nothing yet
+		}
+		old.supersede()
 	}
 	c.stream, s.conn, s.awaited = s, c, false
 	c.cursor = max(s.written, s.first)
@@ -40,6 +42,29 @@ func (s *Stream) attach(c *Conn, from uint64) {
 	}
 	c.kick()
 }
+
+// supersede ends a connection in good order, because another has taken the
+// stream over. The other waits for a write that is under way, since nobody
+// knows before its end which events it brought; it does not wait long.
+func (c *Conn) supersede() {
+	c.superseded = true
+	if !c.writing {
+		c.kick()
+		return
+	}
+	box := c.stream.box
+	time.AfterFunc(takeoverWait, func() {
+		box.mu.Lock()
+		defer box.mu.Unlock()
+		if !c.finished {
+			c.sever()
+		}
+	})
+}
+
+// takeoverWait is how long a connection that was taken over may go on with the
+// write that is under way.
+const takeoverWait = time.Second
 
 // start notes that c carries an event stream from here on.
 func (c *Conn) start() {

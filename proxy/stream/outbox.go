@@ -24,8 +24,8 @@ type Budget interface {
 
 // Options are shared by all outboxes of a frontend and never change.
 type Options struct {
-	ReplayEvents int           // events that an outbox keeps, and that a connection may be behind by
-	ReplayBytes  int           // the same in bytes
+	ReplayEvents int           // events that an outbox keeps
+	ReplayBytes  int           // bytes that an outbox keeps, and that a connection may be behind by
 	Replay       Budget        // the bytes that all outboxes together keep
 	KeepAlive    time.Duration // between comments on a stream that is silent
 	WriteTimeout time.Duration // for each piece of pieceSize bytes
@@ -54,7 +54,7 @@ type Outbox struct {
 	streams map[uint32]*Stream // POST streams that are, or were, event streams
 	last    uint32             // the number given out last
 	priming bool               // the client's revision knows the priming event
-	closed  bool
+	closed  bool               // who is away cannot come back
 
 	replay replay
 }
@@ -103,10 +103,10 @@ func (b *Outbox) OpenEvents(requests int) *Stream {
 	return s
 }
 
-// Close ends all streams in good order: what was pushed before is still
-// written to those that have a connection, then they end. What is kept for
-// others is dropped. Streams whose calls are not answered end without their
-// answer, so answer calls first.
+// Close ends the GET stream and drops what is kept for clients that are away.
+// POST streams that have a connection, or are about to get their first, still
+// get the answers they were opened for and end with the last of them: whoever
+// closes an outbox sees to it that every call is answered, before or after.
 func (b *Outbox) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -114,6 +114,7 @@ func (b *Outbox) Close() {
 		return
 	}
 	b.closed = true
+	b.main.pending = 0
 	b.main.wind()
 	for _, s := range b.streams {
 		s.wind()
@@ -122,11 +123,12 @@ func (b *Outbox) Close() {
 
 // wind ends a stream of a closed outbox.
 func (s *Stream) wind() {
-	if s.conn == nil {
+	switch {
+	case s.conn != nil:
+		s.kick()
+	case !s.awaited:
 		s.written = s.next() // nobody is to come back for it: it is not lost
 		s.forget(s.next())
-	} else {
-		s.kick()
 	}
 }
 

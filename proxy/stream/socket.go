@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -110,6 +111,8 @@ var longAgo = time.Unix(1, 0)
 // being answered: HTTP/1.1 allows it, hardly anybody does it.
 const maxUnread = 64 << 10
 
+var errPipelined = errors.New("the client pipelines too much")
+
 // takeBack gets the accepted connection back from a hijacked one. The HTTP
 // server's reader may have read on into the next request: those bytes are
 // taken out of it without waiting for more, by reading past a deadline.
@@ -118,15 +121,17 @@ func takeBack(hijacked net.Conn) (*Socket, error) {
 	if err := socket.SetReadDeadline(longAgo); err != nil {
 		return socket, err
 	}
-	var unread []byte
+	var unread []byte // of the server's reader, and what it finds unread in socket
 	var chunk [512]byte
-	for len(unread) < maxUnread {
+	for {
 		n, err := hijacked.Read(chunk[:])
-		unread = append(unread, chunk[:n]...)
+		if unread = append(unread, chunk[:n]...); len(unread) > maxUnread {
+			return socket, errPipelined
+		}
 		if err != nil {
 			break // the deadline: nothing more is buffered
 		}
 	}
-	socket.unread = append(unread, socket.unread...)
+	socket.unread = unread
 	return socket, socket.SetDeadline(time.Time{})
 }

@@ -36,7 +36,7 @@ type Stream struct {
 
 	awaited  bool         // its first connection is on the way
 	inFlight int          // bytes of the events from kept on
-	pending  int          // answers still to come; 0 ends the stream
+	pending  int          // answers still to come; 0 ends the stream. The GET stream waits for one that is its outbox's end
 	answer   *wire.Buffer // the answer of an undecided stream or of a whole one
 
 	waiter *waiter // who waits for something to write, nil if nobody
@@ -50,16 +50,21 @@ func newStream(b *Outbox, m mode, pending int) *Stream {
 func (s *Stream) next() uint64 { return s.first + uint64(len(s.held)) }
 
 // over tells whether the stream has got all that it was opened for.
-func (s *Stream) over() bool { return s.pending == 0 || s.box.closed }
+func (s *Stream) over() bool { return s.pending == 0 }
+
+// gone tells whether nobody reads the stream or can come back for it.
+func (s *Stream) gone() bool {
+	return s.mode == lost || s.box.closed && s.conn == nil && !s.awaited
+}
 
 // Send adds a message that is not an answer, which turns an undecided stream
 // into an event stream. It takes msg over and never blocks. A stream that is
-// over takes nothing any more: then Send returns false, and msg stays the
-// caller's.
+// over, or whose client is gone for good, takes nothing any more: then Send
+// returns false, and msg stays the caller's.
 func (s *Stream) Send(msg *wire.Buffer) bool {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
-	if s.over() {
+	if s.over() || s.gone() {
 		return false
 	}
 	s.push(msg)
@@ -82,14 +87,14 @@ func (s *Stream) Answer(msg *wire.Buffer) {
 
 // push adds an event.
 func (s *Stream) push(msg *wire.Buffer) {
-	s.toEvents()
-	if s.box.closed || s.mode == lost {
+	if s.gone() {
 		s.box.options.Dropped("undelivered")
 		msg.Release()
-		s.kick() // the stream may be over with it
 		return
 	}
+	s.toEvents()
 	s.cutIfBehind()
+	msg = msg.Fit() // it may be held for long
 	s.held = append(s.held, msg)
 	s.inFlight += len(msg.B)
 	if s.conn == nil && !s.awaited {
@@ -106,6 +111,10 @@ func (s *Stream) toEvents() {
 	}
 }
 
+// leastBehind is what a connection may be behind by in any case, in bytes: a
+// burst is no sign of a slow reader, however little is kept for replay.
+const leastBehind = 256 << 10
+
 // cutIfBehind is the policy for slow readers: a connection that is behind by
 // as much as a session may keep is cut, and its client can resume. One message
 // may be larger than that; only what stands before the next one counts.
@@ -114,7 +123,7 @@ func (s *Stream) cutIfBehind() {
 	if s.conn == nil || s.conn.broken {
 		return
 	}
-	if s.inFlight > o.ReplayBytes || s.next()-s.kept > uint64(max(1, o.ReplayEvents)) {
+	if s.inFlight > max(o.ReplayBytes, leastBehind) {
 		o.Dropped("slow_reader")
 		s.conn.sever()
 	}
@@ -166,10 +175,12 @@ func (s *Stream) await(d time.Duration) {
 	waiters.Put(w)
 }
 
-// Abandon gives up a stream that Wait found to need a connection, where there
-// is none to be had.
+// Abandon says that the connection for which Wait asked does not come. A stream
+// that has had one stays as it is: its client can come back.
 func (s *Stream) Abandon() {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
-	s.lose()
+	if s.awaited {
+		s.lose()
+	}
 }

@@ -54,8 +54,10 @@ func (c *Conn) due() bool {
 		return true
 	case s.conn != c: // its owner has left already
 		return false
+	case c.after != nil && c.after.writing:
+		return false
 	case s.mode == undecided:
-		return s.answer != nil || s.box.closed
+		return s.answer != nil
 	}
 	return !c.headed || c.comment || c.cursor < s.next() || s.over()
 }
@@ -74,6 +76,9 @@ func (c *Conn) run(box *Outbox) {
 		c.wrote(b, err)
 	}
 	c.writing = false
+	if next := c.stream.conn; next != nil && next.after == c {
+		next.kick()
+	}
 }
 
 // wrote notes what a write has done.
@@ -83,11 +88,10 @@ func (c *Conn) wrote(b *batch, err error) {
 		return
 	}
 	if b.events {
+		s := c.stream
 		c.cursor = max(c.cursor, b.next)
-		if s := c.stream; s.conn == c {
-			s.written = max(s.written, min(b.next, s.next()))
-			s.keep(min(b.next, s.next()))
-		}
+		s.written = max(s.written, min(b.next, s.next()))
+		s.keep(min(b.next, s.next()))
 	}
 	if b.last {
 		c.finish()
@@ -97,6 +101,7 @@ func (c *Conn) wrote(b *batch, err error) {
 // compose makes the next batch.
 func (c *Conn) compose() *batch {
 	s := c.stream
+	c.begin()
 	b := &batch{scratch: wire.Acquire(4 << 10), next: c.cursor}
 	switch {
 	case s.mode == undecided && s.answer != nil && !c.superseded:
@@ -105,6 +110,14 @@ func (c *Conn) compose() *batch {
 		c.composeEvents(b)
 	}
 	return b
+}
+
+// begin sets the cursor of a connection that named no event, before its first
+// write: what the one before it was still writing is known by now.
+func (c *Conn) begin() {
+	if c.after = nil; !c.headed && !c.resumed {
+		c.cursor = max(c.stream.written, c.stream.first)
+	}
 }
 
 // composeWhole makes an answer that is one JSON object.

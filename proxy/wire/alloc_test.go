@@ -16,6 +16,8 @@ func TestScanAllocations(t *testing.T) {
 		"tools/call of 1 MB":  body(1 << 20),
 		"escaped texts":       []byte(`{"jsonrpc":"2.0","id":"\u0031","m\u0065thod":"tools\/call","params":{"n\u0061me":"na\u00efve","x\u0061":1}}`),
 		"100 keys":            crowd(100),
+		"1000 keys":           crowd(1000),
+		"unknown keys":        []byte(`{"jsonrpc":"2.0","x":1,"id":1,"result":{"x":1},"params":{"x":1,"_meta":{"io.modelcontextprotocol/clientCapabilities":{},"x":1}}}`),
 		"a result":            []byte(`{"result":{"content":[{"type":"text","text":"a\nb"}]},"jsonrpc":"2.0","id":7}`),
 		"an error":            []byte(`{"jsonrpc":"2.0","id":7,"error":{"code":-32601,"message":"no"}}`),
 	}
@@ -105,7 +107,7 @@ func BenchmarkLines(b *testing.B) {
 	for _, s := range sizes {
 		b.Run(s.name, func(b *testing.B) {
 			line := append(body(s.size), '\n')
-			l := NewLineReader(repeated(line), 32<<20, nil)
+			l := NewLineReader(repeated(line), 16<<20, nil)
 			b.SetBytes(int64(len(line)))
 			b.ReportAllocs()
 			for b.Loop() {

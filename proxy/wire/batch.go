@@ -43,7 +43,7 @@ func (s *scanner) elements(most int, yield func([]byte) bool) int {
 		i = s.token(i + 1)
 	}
 	if i >= len(msg) || msg[i] != ']' {
-		return s.unexpected("a comma or closing bracket is missing", i)
+		return s.unexpected("a comma or bracket is missing", i)
 	}
 	if i = s.token(i + 1); i < len(msg) {
 		return s.broken(NotJSON, "something stands after the message", i)

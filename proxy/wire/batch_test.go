@@ -2,7 +2,6 @@ package wire
 
 import (
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -55,7 +54,7 @@ func TestElementsStops(t *testing.T) {
 func TestElementsAreClipped(t *testing.T) {
 	msg := []byte(`["a","b"]`)
 	Elements(msg, 10, func(element []byte) bool {
-		_ = append(element, strings.Repeat("x", 10)...)
+		_ = append(element, 'x')
 		return true
 	})
 	if string(msg) != `["a","b"]` {

@@ -90,6 +90,10 @@ func benchScan(b *testing.B, msg []byte) {
 	}
 }
 
+// BenchmarkScanCrowd is what somebody can do who sends 16 MB of nothing but
+// keys where they must be compared.
+func BenchmarkScanCrowd(b *testing.B) { benchScan(b, crowd(1_300_000)) }
+
 // BenchmarkEncodingJSON is what the standard library does with the same bodies
 // when it only says yes or no.
 func BenchmarkEncodingJSON(b *testing.B) {

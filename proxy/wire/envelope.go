@@ -16,7 +16,8 @@ const (
 // scanned message. Texts are decoded; they are parts of the message, or of the
 // envelope where the message had them escaped, and valid until the message
 // changes or the next Scan into this envelope: copy to keep. The zero value is
-// ready for use, and using one again saves allocations.
+// ready for use, and using one again saves allocations; a copy of one that is
+// used again shares its memory.
 //
 // What is absent is empty. Name, URI, Revision and MetaRevision are nil also
 // where the member is there but no string; the receiver refuses that.
@@ -42,13 +43,14 @@ type Envelope struct {
 	scratch []byte // texts that the message had escaped
 }
 
-// Scan reads msg in one strict pass and without allocating. It refuses what is
-// not exactly one JSON value, and what two readers could take in two ways: see
-// the package's tests for the table. Keys are compared decoded, and must not
-// repeat, contain NUL or a lone surrogate, or differ only in case from one
-// that is read, at the levels that are read: the message itself, params,
-// params._meta, result, and error. Below those levels values are checked to be
-// JSON in UTF-8, nested no deeper than 128, and left as they are.
+// Scan reads msg in one strict pass, without allocating unless an object that
+// is read has more than a thousand keys. It refuses what is not exactly one
+// JSON value in UTF-8, what nests deeper than 128, and what two readers could
+// take in two ways: at the levels that are read (the message itself, params,
+// params._meta, result, error) keys must not repeat, hold NUL or a lone
+// surrogate, or differ only in case from one that is read, all of them compared
+// decoded. Below those levels JSON passes as it came. An array is a Batch and
+// not looked into. TestScanRefuses is the table.
 //
 // An error is a *SyntaxError. Then only ID may be set: the id of what was
 // refused, where one could be made out beyond doubt, for the answer.
@@ -75,179 +77,3 @@ func (e *Envelope) Scan(msg []byte) error {
 
 // Reset forgets the message, so that it can be freed. Scan does it by itself.
 func (e *Envelope) Reset() { *e = Envelope{scratch: kept(e.scratch)} }
-
-// judge fills the envelope from the fields that were found, and notes what is
-// wrong with them.
-func (s *scanner) judge(e *Envelope, at Span) {
-	switch s.msg[at.Start] {
-	case '{':
-	case '[':
-		e.Kind = Batch
-		return
-	default:
-		s.note("a message is an object", at.Start)
-		return
-	}
-	if version, ok := s.text(e, fieldJSONRPC); !ok || string(version) != "2.0" {
-		s.note(`"jsonrpc" must be "2.0"`, at.Start)
-	}
-	s.checkParams()
-	e.Kind = s.kind(at)
-	switch e.Kind {
-	case Request, Notification:
-		s.readCall(e)
-	case Result:
-		e.Revision, _ = s.text(e, fieldResultVersion)
-	case Error:
-		s.checkError(e)
-	}
-	s.readID(e, at)
-}
-
-// kind tells what the message is by which members are there.
-func (s *scanner) kind(at Span) Kind {
-	const answers = 1<<fieldResult | 1<<fieldError
-	switch answer := s.seen & answers; {
-	case s.has(fieldMethod) && answer != 0:
-		s.note("a message is either a call or an answer", at.Start)
-	case s.has(fieldMethod) && s.has(fieldID):
-		return Request
-	case s.has(fieldMethod):
-		return Notification
-	case answer == answers:
-		s.note("an answer has a result or an error, not both", at.Start)
-	case answer == 1<<fieldResult:
-		return Result
-	case answer == 1<<fieldError:
-		return Error
-	default:
-		s.note("no method, no result, no error", at.Start)
-	}
-	return Invalid
-}
-
-// checkParams notes params that are neither an object nor an array.
-func (s *scanner) checkParams() {
-	if !s.has(fieldParams) {
-		return
-	}
-	at := s.spans[fieldParams]
-	if c := s.msg[at.Start]; c != '{' && c != '[' {
-		s.note("params must be an object or an array", at.Start)
-	}
-}
-
-// checkError notes an error that is no object with an integer code and a
-// string message.
-func (s *scanner) checkError(e *Envelope) {
-	at := s.spans[fieldError]
-	if _, ok := s.text(e, fieldMessage); !ok || !s.has(fieldCode) || !s.isInteger(s.spans[fieldCode]) {
-		s.note("an error is an object with an integer code and a message", at.Start)
-	}
-}
-
-// readCall reads what requests and notifications have.
-func (s *scanner) readCall(e *Envelope) {
-	var ok bool
-	if e.Method, ok = s.text(e, fieldMethod); !ok {
-		s.note("method must be a string", s.spans[fieldMethod].Start)
-	}
-	e.Name, _ = s.text(e, fieldName)
-	e.URI, _ = s.text(e, fieldURI)
-	e.MetaRevision, _ = s.text(e, fieldMetaVersion)
-	e.Params = s.span(fieldParams)
-	e.Meta = s.span(fieldMeta)
-	e.Arguments = s.span(fieldArguments)
-
-	if e.Kind == Request {
-		e.ProgressToken = s.id(fieldMetaToken)
-	}
-	switch string(e.Method) {
-	case "initialize":
-		e.Revision, _ = s.text(e, fieldVersion)
-		e.Capabilities = s.span(fieldCapabilities)
-	case "notifications/progress":
-		e.ProgressToken = s.id(fieldToken)
-	case "notifications/cancelled":
-		e.RequestID = s.id(fieldRequestID)
-	}
-}
-
-// readID reads the id that requests and answers must have. Only an error may
-// lack it, or have null: its sender could not read the request's.
-func (s *scanner) readID(e *Envelope, at Span) {
-	switch {
-	case s.has(fieldID):
-		if e.Kind == Error && s.msg[s.spans[fieldID].Start] == 'n' {
-			return
-		}
-		e.ID = s.id(fieldID)
-	case e.Kind == Result:
-		s.note("a result without an id", at.Start)
-	}
-}
-
-// span is the raw value of a field.
-func (s *scanner) span(f field) Span {
-	if !s.has(f) {
-		return Span{}
-	}
-	return s.spans[f]
-}
-
-// id is the raw value of an id or token that must be a string or an
-// integer, empty if the field is absent.
-func (s *scanner) id(f field) Span {
-	at := s.span(f)
-	if at.Empty() {
-		return at
-	}
-	if s.msg[at.Start] == '"' {
-		if s.escaped&(1<<f) != 0 {
-			s.checkText(at)
-		}
-	} else if !s.isInteger(at) {
-		s.note("ids and tokens are strings or integers", at.Start)
-	}
-	return at
-}
-
-// certainID is the id of a message that is refused for something else.
-func (s *scanner) certainID() Span {
-	if s.err.Class == NotJSON || !s.has(fieldID) || s.again&(1<<fieldID) != 0 {
-		return Span{}
-	}
-	at := s.spans[fieldID]
-	if at.Empty() || !validID(at.Of(s.msg)) {
-		return Span{}
-	}
-	return at
-}
-
-// isInteger tells whether the valid JSON value at the span is an integer.
-func (s *scanner) isInteger(at Span) bool { return isInteger(at.Of(s.msg)) }
-
-// text decodes a field that should be a string. ok is false if it is absent or
-// of another type.
-func (s *scanner) text(e *Envelope, f field) (text []byte, ok bool) {
-	at := s.span(f)
-	if at.Empty() || s.msg[at.Start] != '"' {
-		return nil, false
-	}
-	body := s.msg[at.Start+1 : at.End-1 : at.End-1]
-	if s.escaped&(1<<f) == 0 {
-		return body, true
-	}
-	start := len(e.scratch)
-	if e.scratch, ok = appendDecoded(e.scratch, body); !ok {
-		s.note("a lone surrogate in a text that is read", at.Start)
-	}
-	return e.scratch[start:len(e.scratch):len(e.scratch)], true
-}
-
-// checkText notes a lone surrogate in the string at the span.
-func (s *scanner) checkText(at Span) {
-	if !soundText(s.msg[at.Start+1 : at.End-1]) {
-		s.note("a lone surrogate in an id or token", at.Start)
-	}
-}

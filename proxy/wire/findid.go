@@ -1,6 +1,10 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 // maxFoundID is how many bytes an id may have to be found, quotes included;
 // the gate's own ids, which servers send back, are far shorter.
@@ -65,13 +69,22 @@ func (f *idFinder) found() []byte {
 
 // plainPrefix is how many bytes come before the next quote or backslash.
 func plainPrefix(b []byte) int {
-	for i, c := range b {
-		if c == '"' || c == '\\' {
-			return i
+	i := 0
+	for ; i <= len(b)-wordBytes; i += wordBytes {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if m := zeroByte(w^quotes) | zeroByte(w^slashes); m != 0 {
+			return i + bits.TrailingZeros64(m)/8
 		}
 	}
-	return len(b)
+	for i < len(b) && b[i] != '"' && b[i] != '\\' {
+		i++
+	}
+	return i
 }
+
+// zeroByte marks, by its high bit, the first byte of w that is zero. Marks
+// above it may be false.
+func zeroByte(w uint64) uint64 { return (w - ones) &^ w & highs }
 
 func (f *idFinder) stringByte(c byte) {
 	f.take(c)

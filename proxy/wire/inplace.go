@@ -12,6 +12,19 @@ func (b *Buffer) Discharge() {
 	b.charged = 0
 }
 
+// Fit returns the message in no more memory than it needs, for who holds it
+// long: b itself, or a copy that has taken b's charge over and for which b was
+// released.
+func (b *Buffer) Fit() *Buffer {
+	if cap(b.B) < 2*len(b.B)+64 {
+		return b
+	}
+	small := &Buffer{B: append(make([]byte, 0, len(b.B)), b.B...), budget: b.budget, charged: b.charged, live: true}
+	b.budget, b.charged = nil, 0
+	b.Release()
+	return small
+}
+
 // Splice exchanges the bytes at span at for with, in place: what follows moves,
 // and offsets behind at are no longer those of the scan. Splice from the back
 // to the front.

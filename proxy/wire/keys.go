@@ -1,16 +1,17 @@
 package wire
 
-import (
-	"hash/maphash"
-	"slices"
-)
+import "hash/maphash"
 
 // fewKeys is how many keys of an object are compared one by one. Messages have
 // fewer; what has more is a crowd, and is hashed.
 const fewKeys = 8
 
-// keptSlots is the largest table that stays with a pooled scanner.
-const keptSlots = 1 << 13
+// A table starts with minSlots. The largest that stays with a pooled scanner
+// has keptSlots, so that objects of up to 1024 keys cost no allocation.
+const (
+	minSlots  = 8 * fewKeys
+	keptSlots = 1 << 11
+)
 
 // seed makes the table's order unknown to whoever chooses the keys.
 var seed = maphash.MakeSeed()
@@ -22,18 +23,21 @@ type keyRef struct {
 }
 
 // keySet remembers the keys of one object that are no fields, to find the one
-// that comes twice. It keeps offsets, not text: 8 bytes a key at most half
-// full, so that two million keys in 16 MiB cost 32 MiB for the moment.
+// that comes twice. It keeps offsets and no text, in slots of 8 bytes of which
+// at most half are used: two million keys in 16 MiB cost 32 MiB, and half of
+// that again while the table grows.
 type keySet struct {
 	n     int
 	few   [fewKeys]keyRef
-	slots []uint64 // offset<<tagBits | tag; 0 is free, offset 0 is no key's
+	slots []slot // as many as a power of two
 }
 
-const (
-	tagBits = 24
-	tagMask = 1<<tagBits - 1
-)
+// slot is a key in the table: its hash in the upper half, the offset of its
+// body in the lower. 0 is free, since no key's body is at offset 0.
+type slot uint64
+
+func (s slot) hash() uint32 { return uint32(s >> 32) }
+func (s slot) start() int   { return int(uint32(s)) }
 
 // add remembers the key and tells whether it was there already. text is the
 // key decoded.
@@ -49,50 +53,60 @@ func (k *keySet) add(s *scanner, ref keyRef, text []byte) (duplicate bool) {
 		return false
 	}
 	if k.n == fewKeys {
-		k.slots = slices.Grow(k.slots[:0], 8*fewKeys)[:8*fewKeys]
-		clear(k.slots)
-		for _, old := range k.few {
-			k.insert(s, old.start, s.keyText(old))
-		}
+		k.open(s)
 	} else if 2*k.n >= len(k.slots) {
-		k.rehash(s)
+		k.double()
 	}
-	if !k.insert(s, ref.start, text) {
-		return true
+	hash := hashKey(text)
+	i := k.first(hash)
+	for ; k.slots[i] != 0; i = k.next(i) {
+		if k.slots[i].hash() == hash && s.sameKey(s.refAt(k.slots[i].start()), text) {
+			return true
+		}
 	}
+	k.slots[i] = slot(hash)<<32 | slot(ref.start)
 	k.n++
 	return false
 }
 
-// insert puts the key whose body starts at offset start into the table. false:
-// it is there already.
-func (k *keySet) insert(s *scanner, start int, text []byte) bool {
-	h := maphash.Bytes(seed, text)
-	tag := h >> (64 - tagBits)
-	mask := uint64(len(k.slots) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		slot := k.slots[i]
-		if slot == 0 {
-			k.slots[i] = uint64(start)<<tagBits | tag
-			return true
-		}
-		if slot&tagMask == tag && s.sameKey(s.refAt(int(slot>>tagBits)), text) {
-			return false
+// open begins the table with the few keys there were.
+func (k *keySet) open(s *scanner) {
+	if k.slots == nil {
+		k.slots = make([]slot, minSlots)
+	}
+	clear(k.slots) // what an earlier object left
+	for _, ref := range k.few {
+		k.place(slot(hashKey(s.keyText(ref)))<<32 | slot(ref.start))
+	}
+}
+
+// double moves the keys to a table that is twice as large, without a look at
+// the message. Both tables are passed from front to back, because a slot's
+// place is by the upper bits of its hash.
+func (k *keySet) double() {
+	old := k.slots
+	k.slots = make([]slot, 2*len(old))
+	for _, key := range old {
+		if key != 0 {
+			k.place(key)
 		}
 	}
 }
 
-// rehash moves the keys to a table that is twice as large.
-func (k *keySet) rehash(s *scanner) {
-	old := k.slots
-	k.slots = make([]uint64, 2*len(old))
-	for _, slot := range old {
-		if slot != 0 {
-			ref := s.refAt(int(slot >> tagBits))
-			k.insert(s, ref.start, s.keyText(ref))
-		}
+// place puts a key that is not there yet into the table.
+func (k *keySet) place(key slot) {
+	i := k.first(key.hash())
+	for k.slots[i] != 0 {
+		i = k.next(i)
 	}
+	k.slots[i] = key
 }
+
+// first is where the search for a hash begins, next where it goes on.
+func (k *keySet) first(hash uint32) int { return int(uint64(hash) * uint64(len(k.slots)) >> 32) }
+func (k *keySet) next(i int) int        { return (i + 1) & (len(k.slots) - 1) }
+
+func hashKey(text []byte) uint32 { return uint32(maphash.Bytes(seed, text) >> 32) }
 
 // refAt reads again the key whose body starts at offset start.
 func (s *scanner) refAt(start int) keyRef {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -69,7 +70,14 @@ func TestScannerForgets(t *testing.T) {
 			t.Errorf("level %d keeps %d slots", lv, cap(s.keys[lv].slots))
 		}
 	}
-	if s.msg != nil || s.err != nil || s.newline || s.seen|s.again|s.escaped != 0 {
+
+	s = acquireScanner([]byte("{\"jsonrpc\":\"2.0\",\n\"id\":1,\"id\":1,\"method\":\"\\u006d\",\"" + strings.Repeat(`\u0078`, 2*keptScratch) + "\":1}"))
+	s.message()
+	if s.err == nil || !s.newline || s.seen == 0 || s.again == 0 || s.escaped == 0 || cap(s.key) <= keptScratch {
+		t.Fatalf("the message does not use what is to be forgotten: %+v", s)
+	}
+	s.release()
+	if s.msg != nil || s.err != nil || s.newline || s.seen|s.again|s.escaped != 0 || cap(s.key) > keptScratch {
 		t.Errorf("release leaves %+v", s)
 	}
 }

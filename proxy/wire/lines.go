@@ -21,7 +21,7 @@ var ErrBudget = errors.New("no room for the line in the budget of bytes in fligh
 // TooLong is returned by LineReader.Next for a line that was skipped.
 type TooLong struct {
 	ID     []byte // raw id of the response that it was, nil where none was made out
-	Size   int64  // the line's own bytes, without its line break
+	Size   int64  // the line's own bytes, without its line break; as far as they were counted when its id was found
 	Budget bool   // it was not past the limit, but the budget was full
 }
 
@@ -57,6 +57,7 @@ type LineReader struct {
 	line *Buffer // what there is of the current line, nil if nothing yet
 
 	skipping bool // the current line is not held: it is too long, or there is no room
+	reported bool // the line that is being skipped was reported before its end
 	size     int64
 	finder   idFinder
 }
@@ -73,7 +74,8 @@ func NewLineReader(r io.Reader, max int, budget Budget) *LineReader {
 // Next returns the next line that is not empty, without its line break, in a
 // buffer that the caller owns and releases. A line that is too long, or for
 // which the budget has no room, is skipped to its end without being held and
-// reported as a *TooLong; Next then goes on with the line after it. Any other
+// reported once as a *TooLong, as soon as its id is known; Next then goes on
+// with the line after it. Any other
 // error is that of the reader and final. What came before it without a line
 // break is returned as a line first, whole or not: the scan will tell.
 func (l *LineReader) Next() (*Buffer, error) {
@@ -83,6 +85,9 @@ func (l *LineReader) Next() (*Buffer, error) {
 			l.add(piece)
 		}
 		if !ended {
+			if err := l.early(); err != nil {
+				return nil, err
+			}
 			if l.err == nil {
 				l.fill()
 				continue
@@ -129,7 +134,6 @@ func (l *LineReader) add(piece []byte) {
 }
 
 // hold appends a piece to the current line if the limit and the budget let it.
-// A long line doubles its buffer, but never past the limit.
 func (l *LineReader) hold(piece []byte) bool {
 	held := 0
 	if l.line != nil {
@@ -145,10 +149,19 @@ func (l *LineReader) hold(piece []byte) bool {
 		return false
 	}
 	if held+len(piece) > cap(l.line.B) {
-		l.line.Grow(max(len(piece), min(held, l.max-held)))
+		l.line.Grow(max(len(piece), l.growth(held)))
 	}
 	l.line.B = append(l.line.B, piece...)
 	return true
+}
+
+// growth is by how much the buffer of a long line grows: it doubles, but never
+// past the limit, and goes there at once where it would come close.
+func (l *LineReader) growth(held int) int {
+	if 2*held > l.max-l.max/4 {
+		return l.max - held
+	}
+	return held
 }
 
 // finish ends the current line. Both results are nil if it was empty.
@@ -158,9 +171,30 @@ func (l *LineReader) finish() (*Buffer, error) {
 		l.line = nil
 		return line, nil
 	}
-	err := &TooLong{ID: l.finder.found(), Size: l.size, Budget: l.size <= int64(l.max)}
-	l.skipping, l.size, l.finder = false, 0, idFinder{}
+	var err error
+	if !l.reported {
+		err = l.tooLong(l.finder.found())
+	}
+	l.skipping, l.reported, l.size, l.finder = false, false, 0, idFinder{}
 	return nil, err
+}
+
+// early reports a line that is being skipped as soon as its id is known: who
+// waits for it need not wait for its end, which may never come.
+func (l *LineReader) early() error {
+	if !l.skipping || l.reported {
+		return nil
+	}
+	id := l.finder.found()
+	if id == nil {
+		return nil
+	}
+	l.reported = true
+	return l.tooLong(id)
+}
+
+func (l *LineReader) tooLong(id []byte) error {
+	return &TooLong{ID: bytes.Clone(id), Size: l.size, Budget: l.size <= int64(l.max)}
 }
 
 // fill reads on. The chunk is empty, or holds a single \r. A read that filled

@@ -46,12 +46,12 @@ const metaVersionKey = "io.modelcontextprotocol/protocolVersion"
 
 // names lists the keys that are read at each level, for the comparison that
 // ignores case. fieldOf is the exact and fast form of the same table.
-var names = [levels][]string{
-	topLevel:    {"jsonrpc", "id", "method", "params", "result", "error"},
-	paramsLevel: {"name", "uri", "arguments", "_meta", "progressToken", "requestId", "protocolVersion", "capabilities"},
-	metaLevel:   {"progressToken", metaVersionKey},
-	resultLevel: {"protocolVersion"},
-	errorLevel:  {"code", "message"},
+var names = [levels][][]byte{
+	topLevel:    bytes.Fields([]byte("jsonrpc id method params result error")),
+	paramsLevel: bytes.Fields([]byte("name uri arguments _meta progressToken requestId protocolVersion capabilities")),
+	metaLevel:   bytes.Fields([]byte("progressToken " + metaVersionKey)),
+	resultLevel: bytes.Fields([]byte("protocolVersion")),
+	errorLevel:  bytes.Fields([]byte("code message")),
 }
 
 // fieldOf is the field that key is at a level.
@@ -137,7 +137,7 @@ func levelOf(f field) (lv level, read bool) {
 // case, as Go's encoding/json does: to it "Method" repeats "method".
 func alike(lv level, key []byte) bool {
 	for _, name := range names[lv] {
-		if bytes.EqualFold(key, []byte(name)) {
+		if bytes.EqualFold(key, name) {
 			return true
 		}
 	}

@@ -31,6 +31,7 @@ func TestScanRefuses(t *testing.T) {
 		{"a cut string", `{"jsonrpc":"2.`, NotJSON, "a string without an end", 14},
 		{"a cut escape", `{"jsonrpc":"\`, NotJSON, "an escape that JSON does not have", 12},
 		{"a cut \\u", `{"jsonrpc":"\u00`, NotJSON, "an escape that JSON does not have", 12},
+		{"cut after an escape", `{"jsonrpc":"\u0041\`, NotJSON, "an escape that JSON does not have", 18},
 		{"a second value", `{"jsonrpc":"2.0","id":1,"method":"m"}{}`, NotJSON, "something stands after the message", 37},
 		{"a second value on its own line", "{}\n{}", NotJSON, "something stands after the message", 3},
 		{"a NUL after the message", "{}\x00", NotJSON, "something stands after the message", 2},

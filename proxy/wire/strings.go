@@ -12,6 +12,7 @@ const (
 	ones      = 0x0101010101010101
 	highs     = 0x80 * ones
 	spaces    = ' ' * ones
+	quotes    = '"' * ones
 	slashes   = '\\' * ones
 	wordBytes = 8
 )
@@ -31,8 +32,11 @@ func special(w uint64) uint64 {
 // str reads the string whose body starts at i. It returns the index after the
 // closing quote and whether the body holds escapes; where the string is not
 // valid, end is negative and ^end is the offset of what is wrong with it.
+//
+// Most bytes of a message pass here, a word at a time up to the next special
+// byte; the usual ones are dealt with in place.
 func str(msg []byte, i int) (end int, escaped bool) {
-	for i >= 0 && i <= len(msg)-wordBytes {
+	for i >= 0 && i <= len(msg)-wordBytes { // in this form no bounds check is left
 		w := binary.LittleEndian.Uint64(msg[i:])
 		m := special(w)
 		if m == 0 {
@@ -44,48 +48,46 @@ func str(msg []byte, i int) (end int, escaped bool) {
 		switch c := byte(w >> at); {
 		case c == '"':
 			return i + 1, escaped
-		case c == '\\':
+		case c == '\\' && i+1 < len(msg) && simpleEscape[msg[i+1]]:
 			escaped = true
-			if i+1 < len(msg) && simpleEscape[msg[i+1]] {
-				i += 2
-			} else if i = longEscape(msg, i); i < 0 {
-				return i, escaped
-			}
-		case c >= utf8.RuneSelf:
-			if i = multibytes(msg, i); i < 0 {
-				return i, escaped
-			}
+			i += 2
 		default:
-			return ^i, escaped
+			escaped = escaped || c == '\\'
+			i = step(msg, i)
 		}
 	}
 	return strTail(msg, i, escaped)
 }
 
-// strTail is str for the last bytes of the message, which fill no word.
-func strTail(msg []byte, i int, escaped bool) (int, bool) {
-	for i < len(msg) {
-		switch c := msg[i]; {
-		case c == '"':
+// strTail is str where less than a word is left of the message, or where i is
+// what step returned for something that is not valid.
+func strTail(msg []byte, i int, escaped bool) (end int, _ bool) {
+	for i >= 0 && i < len(msg) {
+		c := msg[i]
+		if c == '"' {
 			return i + 1, escaped
-		case c == '\\':
-			escaped = true
-			if i+1 < len(msg) && simpleEscape[msg[i+1]] {
-				i += 2
-			} else if i = longEscape(msg, i); i < 0 {
-				return i, escaped
-			}
-		case c >= utf8.RuneSelf:
-			if i = multibytes(msg, i); i < 0 {
-				return i, escaped
-			}
-		case c < ' ':
-			return ^i, escaped
-		default:
-			i++
 		}
+		escaped = escaped || c == '\\'
+		i = step(msg, i)
 	}
-	return ^len(msg), escaped
+	if i >= 0 {
+		i = ^len(msg)
+	}
+	return i, escaped
+}
+
+// step returns the index after the character or escape at i, or after several
+// of its kind; ^i if it is not valid.
+func step(msg []byte, i int) int {
+	switch c := msg[i]; {
+	case c >= utf8.RuneSelf:
+		return multibytes(msg, i)
+	case c == '\\':
+		return escape(msg, i)
+	case c < ' ':
+		return ^i
+	}
+	return i + 1
 }
 
 // stringError says what str found wrong at offset i.
@@ -104,9 +106,12 @@ func stringError(msg []byte, i int) *SyntaxError {
 // simpleEscape holds what may follow a backslash by itself.
 var simpleEscape = [256]bool{'"': true, '\\': true, '/': true, 'b': true, 'f': true, 'n': true, 'r': true, 't': true}
 
-// longEscape returns the index after the \uXXXX escapes from i on, ^i if what
-// stands there is none.
-func longEscape(msg []byte, i int) int {
+// escape returns the index after the escape at i, or after several \uXXXX in a
+// row; ^i if what stands there is none.
+func escape(msg []byte, i int) int {
+	if i+1 < len(msg) && simpleEscape[msg[i+1]] {
+		return i + 2
+	}
 	for {
 		if i > len(msg)-6 || msg[i+1] != 'u' || hex4(msg[i+2:]) < 0 {
 			return ^i

@@ -242,6 +242,17 @@ func (r *receiver) want(t *testing.T, want string) {
 	}
 }
 
+// wantTooLong waits for the report that the answer to a call was skipped, and
+// returns its size.
+func (r *receiver) wantTooLong(t *testing.T, id string) (size int64) {
+	t.Helper()
+	got := r.next(t)
+	if _, err := fmt.Sscanf(got, "too long "+id+" %d", &size); err != nil {
+		t.Fatalf("the connection reported %s, want that %s was too long", shortened(got), id)
+	}
+	return size
+}
+
 // wantEnd waits for the end by itself and returns what was said about it.
 func (r *receiver) wantEnd(t *testing.T) error {
 	t.Helper()

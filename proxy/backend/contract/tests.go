@@ -44,8 +44,11 @@ func testLargest(t *testing.T, c *connection) {
 
 func testTooLong(t *testing.T, c *connection) {
 	c.call(t, 7, "long")
-	c.receiver.want(t, fmt.Sprintf("too long 7 %d", maxMessage+1))
-	c.receiver.want(t, fmt.Sprintf("too long 7 %d", maxMessage+1))
+	for range 2 {
+		if size := c.receiver.wantTooLong(t, "7"); size <= maxMessage {
+			t.Errorf("a message of %d bytes was skipped, the limit is %d", size, maxMessage)
+		}
+	}
 	c.wantUse(t)
 }
 
@@ -53,15 +56,14 @@ func testEndless(t *testing.T, c *connection) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	c.call(t, 8, "endless")
-	got := c.receiver.next(t)
-	runtime.ReadMemStats(&after)
-	if !strings.HasPrefix(got, "too long 8 ") {
-		t.Errorf("the connection reported %s", shortened(got))
+	if size := c.receiver.wantTooLong(t, "8"); size <= maxMessage {
+		t.Errorf("a message of %d bytes was skipped, the limit is %d", size, maxMessage)
 	}
+	c.wantUse(t) // the line has come to its end
+	runtime.ReadMemStats(&after)
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 16*maxMessage {
 		t.Errorf("a line of %d MiB was skipped with %d MiB of memory", endlessMegabytes, grown>>20)
 	}
-	c.wantUse(t)
 }
 
 func testGarbage(t *testing.T, c *connection) {
@@ -229,8 +231,8 @@ func testBudgetFull(t *testing.T, c *connection) {
 	if err := c.conn.Send(msg); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.receiver.next(t); !strings.HasPrefix(got, "too long 3 524") {
-		t.Errorf("without room: %s", shortened(got))
+	if size := c.receiver.wantTooLong(t, "3"); size > maxMessage {
+		t.Errorf("without room: a size of %d bytes, past the limit of %d", size, maxMessage)
 	}
 	c.budget.setLimit(1 << 40)
 	c.wantUse(t)

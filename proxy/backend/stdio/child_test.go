@@ -24,6 +24,8 @@ func child(behaviour string) int {
 	switch behaviour {
 	case contract.Echo, contract.Silent, contract.Deaf:
 		contract.Serve(behaviour, os.Stdin, os.Stdout)
+	case "copy":
+		_, _ = io.CopyBuffer(struct{ io.Writer }{os.Stdout}, struct{ io.Reader }{os.Stdin}, make([]byte, 64<<10))
 	case "describe":
 		describe()
 	case "complain":
@@ -46,9 +48,11 @@ func child(behaviour string) int {
 		report(os.Getpid())
 		wait()
 	case "writing grandchild":
+		signal.Ignore(syscall.SIGTERM)
 		report(os.Getpid())
+		block := []byte(strings.Repeat("abc\n", 1024)) // a pipe takes so much in one piece
 		for {
-			fmt.Println("garbage")
+			_, _ = os.Stdout.Write(block)
 		}
 	case "middleman":
 		report(relative("grandchild", &syscall.SysProcAttr{Setsid: true}))
@@ -99,7 +103,7 @@ func child(behaviour string) int {
 
 const (
 	floodSize  = 100 << 20
-	floodLines = 1000 * 1000
+	floodLines = 200 * 1000
 )
 
 func say(method string, params any) {
@@ -189,7 +193,7 @@ func mustNew(behaviour string) *Backend {
 	if err != nil {
 		panic(err)
 	}
-	b, err := New(Config{Command: []string{self}, Env: []string{childVariable + "=" + behaviour}, StopTimeout: 100 * time.Millisecond})
+	b, err := New(Config{Command: []string{self}, Env: childEnv(behaviour), StopTimeout: 100 * time.Millisecond})
 	if err != nil {
 		panic(err)
 	}

@@ -18,14 +18,18 @@ type EndError struct {
 	LastWords []string      // its last lines on standard error, readable, oldest first
 }
 
-// Error is for the operator: it quotes the server's last words, which may be
-// nothing for a client to see.
+// Error is for the operator: it quotes the server's last words, which may hold
+// what is nothing for a client to see.
 func (e *EndError) Error() string {
-	text := fmt.Sprintf("the tool server %q %s %.1fs after its start", e.Server, e.How, e.After.Seconds())
 	if len(e.LastWords) == 0 {
-		return text + "; it said nothing on its standard error"
+		return e.Brief() + "; it said nothing on its standard error"
 	}
-	return text + "; its last words: " + strings.Join(e.LastWords, " | ")
+	return e.Brief() + "; its last words: " + strings.Join(e.LastWords, " | ")
+}
+
+// Brief is Error without the last words: what a client may be told.
+func (e *EndError) Brief() string {
+	return fmt.Sprintf("the tool server %q %s %.1fs after its start", e.Server, e.How, e.After.Seconds())
 }
 
 // explain says what to do about a start that failed, where that is known.
@@ -34,7 +38,7 @@ func explain(err error) error {
 	case errors.Is(err, syscall.ENOEXEC):
 		return fmt.Errorf("%w; it is no program for this machine, or a script without #! in its first line", err)
 	case errors.Is(err, syscall.ENOENT):
-		return fmt.Errorf("%w; it has been removed since, or the interpreter in its first line does not exist", err)
+		return fmt.Errorf("%w; it or its working directory has been removed, or the interpreter in its first line does not exist", err)
 	case errors.Is(err, syscall.EAGAIN):
 		return fmt.Errorf("%w; raise the limit on processes (ulimit -u, pids.max), or lower --max-links", err)
 	case errors.Is(err, syscall.E2BIG):
@@ -51,8 +55,8 @@ const (
 // lastWords keeps the last lines of standard error. Its memory is made once.
 type lastWords struct {
 	mu   sync.Mutex
-	kept [keptWords][]byte
-	said int // lines ever
+	kept [keptWords][]byte // raw: most lines are never looked at
+	said int               // lines ever
 }
 
 func (w *lastWords) add(line []byte) {
@@ -63,13 +67,15 @@ func (w *lastWords) add(line []byte) {
 	w.said++
 }
 
-// lines returns a copy of the lines, oldest first.
+// lines returns the lines as readable text, oldest first.
 func (w *lastWords) lines() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var lines []string
 	for i := max(0, w.said-keptWords); i < w.said; i++ {
-		lines = append(lines, strings.ToValidUTF8(string(w.kept[i%keptWords]), ""))
+		if text := sanitize(nil, w.kept[i%keptWords]); len(text) > 0 {
+			lines = append(lines, string(text))
+		}
 	}
 	return lines
 }

@@ -32,6 +32,7 @@ type keeper struct {
 
 	mu       sync.Mutex // guards children, and is held while orphans are looked at
 	children map[int]struct{}
+	walk     bool // look at every process for orphans; for tests
 }
 
 // hold sets the keeper to work unless it is already.

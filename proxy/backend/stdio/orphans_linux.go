@@ -129,7 +129,7 @@ func (k *keeper) eachOrphan(f func(orphan)) {
 	if err != nil {
 		return
 	}
-	for _, pid := range childrenOfGate() {
+	for _, pid := range childrenOfGate(k.walk) {
 		if _, child := k.children[pid]; child {
 			continue
 		}
@@ -144,11 +144,11 @@ func (k *keeper) eachOrphan(f func(orphan)) {
 
 // childrenOfGate lists the processes that have the gate for a parent, at
 // least all orphans: the kernel gives these to the main thread.
-func childrenOfGate() []int {
+func childrenOfGate(walk bool) []int {
 	self := strconv.Itoa(os.Getpid())
 	list, err := os.ReadFile("/proc/self/task/" + self + "/children")
-	if err != nil {
-		return childrenByWalk(self) // a kernel without CONFIG_PROC_CHILDREN
+	if err != nil || walk {
+		return childrenByWalk(self) // as on a kernel without CONFIG_PROC_CHILDREN
 	}
 	return numbers(strings.Fields(string(list)))
 }

@@ -34,17 +34,18 @@ func (c *conn) read() {
 	lines := wire.NewLineReader(&c.stdout, c.backend.config.MaxMessage, c.backend.config.Budget)
 	for {
 		line, err := lines.Next()
-		var tooLong *wire.TooLong
-		switch {
-		case err == nil:
+		if err == nil {
 			r.take(line)
-		case errors.As(err, &tooLong):
-			r.tooLong(tooLong)
-		default:
-			c.end("closed its output")
-			c.receiver.Closed(c.farewell())
-			return
+			continue
 		}
+		if tooLong, ok := errors.AsType[*wire.TooLong](err); ok {
+			r.tooLong(tooLong)
+			continue
+		}
+		c.end("closed its output")
+		r.fault.rest(c.log)
+		c.receiver.Closed(c.farewell())
+		return
 	}
 }
 
@@ -57,7 +58,7 @@ func (r *reader) take(line *wire.Buffer) {
 		return
 	}
 	if r.env.Kind != wire.Batch {
-		r.conn.receiver.Message(line, &r.env)
+		r.deliver(line)
 		return
 	}
 	if err := wire.Elements(line.B, maxBatch, r.element); err != nil {
@@ -85,8 +86,14 @@ func (r *reader) element(element []byte) bool {
 		msg.Release()
 		return true
 	}
-	r.conn.receiver.Message(msg, &r.env)
+	r.deliver(msg)
 	return true
+}
+
+// deliver gives msg away, and keeps no part of it alive in the envelope.
+func (r *reader) deliver(msg *wire.Buffer) {
+	r.conn.receiver.Message(msg, &r.env)
+	r.env.Reset()
 }
 
 var errNested = errors.New("a batch in a batch")

@@ -37,7 +37,6 @@ type relayer struct {
 	logged *throttle
 	line   []byte // the beginning of the current line
 	cut    bool   // it has more
-	clean  []byte // scratch
 }
 
 // write takes the next piece. A carriage return ends a line too: progress bars
@@ -59,30 +58,27 @@ func (r *relayer) write(piece []byte) {
 	}
 }
 
-// endLine logs and remembers the current line, unless it is empty.
+// endLine remembers the current line and logs it, unless it is empty.
 func (r *relayer) endLine() {
-	r.clean = sanitize(r.clean[:0], r.line)
-	if r.cut {
-		r.clean = append(r.clean, "…"...)
-	}
+	line, cut := r.line, r.cut
 	r.line, r.cut = r.line[:0], false
-	if len(r.clean) == 0 {
+	if len(line) == 0 {
 		return
 	}
-	r.conn.words.add(r.clean)
+	r.conn.words.add(line)
 	dropped, ok := r.logged.pass()
 	if !ok {
 		return
 	}
-	entry := r.conn.log.Check(zap.InfoLevel, "the tool server says")
-	if entry == nil {
-		return
+	text := sanitize(nil, line)
+	if cut {
+		text = append(text, "…"...)
 	}
+	fields := []zap.Field{zap.ByteString("stderr", text)}
 	if dropped > 0 {
-		entry.Write(zap.ByteString("stderr", r.clean), zap.Int64("dropped_lines", dropped))
-		return
+		fields = append(fields, zap.Int64("dropped_lines", dropped))
 	}
-	entry.Write(zap.ByteString("stderr", r.clean))
+	r.conn.log.Info("the tool server says", fields...)
 }
 
 // throttle lets some events through and counts the others.
@@ -109,6 +105,6 @@ func (t *throttle) pass() (dropped int64, ok bool) {
 // rest says what has not been said about what was dropped.
 func (t *throttle) rest(log *zap.Logger) {
 	if t.dropped > 0 {
-		log.Info("the tool server said more than is logged", zap.Int64("dropped_lines", t.dropped))
+		log.Info("more lines like these were dropped", zap.Int64("dropped_lines", t.dropped))
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sidegate/proxy/backend"
 	"sidegate/proxy/backend/contract"
@@ -132,35 +132,47 @@ func TestParentDeath(t *testing.T) {
 	})
 }
 
-// TestThreadsEnd: the children are not tied to a thread that Go may end.
+// TestThreadsEnd: a child is not tied to the thread that asked for it, which
+// Go may end.
 func TestThreadsEnd(t *testing.T) {
 	b := newBackend(t, contract.Echo)
-	opened := make(chan *conn)
 	r := newRecorder()
-	go func() {
-		// A goroutine that ends locked takes its thread along.
-		runtime.LockOSThread()
-		c, err := b.Open(context.Background(), r)
-		if err != nil {
-			t.Error(err)
-		}
-		opened <- c.(*conn)
-	}()
-	c := <-opened
-	for range 20 {
-		ended := make(chan int)
+	var c backend.Conn
+	for tid := os.Getpid(); tid == os.Getpid(); { // Go keeps the main thread whatever happens
+		opened := make(chan struct{})
 		go func() {
-			runtime.LockOSThread()
-			ended <- syscall.Gettid()
+			defer close(opened)
+			runtime.LockOSThread() // a goroutine that ends locked takes its thread along
+			if tid = syscall.Gettid(); tid == os.Getpid() {
+				return
+			}
+			var err error
+			if c, err = b.Open(context.Background(), r); err != nil {
+				t.Error(err)
+			}
 		}()
-		tid := <-ended
-		eventually(t, "a thread ends", func() bool { return syscall.Tgkill(os.Getpid(), tid, 0) != nil })
+		<-opened
+		if tid != os.Getpid() {
+			eventually(t, "the thread ends", func() bool { return unix.Tgkill(os.Getpid(), tid, 0) != nil })
+		}
 	}
+	defer c.Close(context.Background())
 	if err := c.Send(message(`{"jsonrpc":"2.0","id":1,"method":"echo","params":{}}`)); err != nil {
 		t.Fatal(err)
 	}
 	r.next(t)
+}
+
+// TestStopped: SIGTERM reaches also who is stopped, so that it can end in good
+// order.
+func TestStopped(t *testing.T) {
+	c, r := open(t, newBackend(t, "stop itself", func(c *Config) { c.StopTimeout = time.Second }))
+	r.next(t)
+	eventually(t, "the child stops", func() bool { return statFields(c.process.pid)[0] == "T" })
 	c.Close(context.Background())
+	if c.status.signal != syscall.SIGTERM {
+		t.Errorf("the child %s, want SIGTERM", c.status)
+	}
 }
 
 // TestFirstProcess: as PID 1 the gate reaps whatever ends up with it, and
@@ -228,19 +240,38 @@ func firstProcess() int {
 	return 0
 }
 
-// TestKernelWithoutChildren: the other way to find orphans finds the same.
+// TestKernelWithoutChildren: where the kernel does not list them, orphans are
+// found all the same, and children keep their exit status.
 func TestKernelWithoutChildren(t *testing.T) {
-	c, r := open(t, newBackend(t, "family"))
-	family := pids(t, r.next(t))
-	if err := syscall.Kill(c.process.pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	r.end(t)
-	walked := childrenByWalk(strconv.Itoa(os.Getpid()))
-	for _, pid := range family {
-		if !slices.Contains(walked, pid) || !slices.Contains(childrenOfGate(), pid) {
-			t.Errorf("orphan %d is not found in %v", pid, walked)
+	keep.mu.Lock()
+	keep.walk = true
+	keep.mu.Unlock()
+	defer func() {
+		keep.mu.Lock()
+		keep.walk = false
+		keep.mu.Unlock()
+	}()
+	t.Run("orphans", TestStubbornFamily)
+	t.Run("children", func(t *testing.T) {
+		for range 20 {
+			TestExitAtOnceQuotesStderr(t)
 		}
+	})
+}
+
+// TestWithoutAdoption: where the system does not let the gate adopt orphans,
+// process groups end all the same.
+func TestWithoutAdoption(t *testing.T) {
+	c, r := open(t, newBackend(t, "leaving family", func(c *Config) { c.StopTimeout = 100 * time.Millisecond }))
+	adopt(false)
+	family := pids(t, r.next(t))
+	c.Close(context.Background())
+	eventually(t, "the grandchild in the group ends", func() bool {
+		o, ok := stat(family[0])
+		return !ok || o.dead
+	})
+	for _, pid := range family[1:] {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // those have left the group
 	}
 }
 
@@ -268,5 +299,64 @@ func TestStat(t *testing.T) {
 	}
 	if _, ok := stat(-1); ok {
 		t.Error("there is a process -1")
+	}
+}
+
+// TestNoThreadForAChild: a hundred children wait without a hundred threads.
+func TestNoThreadForAChild(t *testing.T) {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		t.Skipf("this kernel has no process descriptors: %v", err)
+	}
+	_ = unix.Close(fd)
+	b, err := New(Config{Command: []string{"cat"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := threads(t)
+	const children = 50
+	for range children {
+		open(t, b)
+	}
+	if now := threads(t); now-before > children/2 {
+		t.Errorf("%d threads for %d children", now-before, children)
+	}
+}
+
+func threads(t *testing.T) int {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(tasks)
+}
+
+// TestExitWait: with a process descriptor and without, the end is told and
+// the zombie left.
+func TestExitWait(t *testing.T) {
+	for _, test := range []struct {
+		command string
+		want    exitStatus
+	}{
+		{"exit 3", exitStatus{known: true, code: 3}},
+		{"kill -15 $$", exitStatus{known: true, signal: syscall.SIGTERM}},
+		{"sleep 0.05", exitStatus{known: true}},
+	} {
+		for _, wait := range []func(int) exitWait{newExitWait, func(pid int) exitWait { return exitWait{pid: pid} }} {
+			cmd := exec.Command("/bin/sh", "-c", test.command)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			w := wait(cmd.Process.Pid)
+			if got := w.wait(); got != test.want {
+				t.Errorf("%s: %+v, want %+v", test.command, got, test.want)
+			}
+			w.close()
+			if o, ok := stat(cmd.Process.Pid); !ok || !o.dead {
+				t.Errorf("%s: no zombie was left", test.command)
+			}
+			_ = cmd.Wait()
+		}
 	}
 }

@@ -9,9 +9,8 @@ package streamable
 
 import (
 	"context"
-	"net"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -51,20 +50,13 @@ type Options struct {
 // A Frontend serves requests.
 type Frontend struct {
 	options Options
-	held    sync.WaitGroup // connections that are held open
+	held    atomic.Int64 // calls on their way to an answer or a connection, and connections that are held
 
 	mu      sync.Mutex
 	sockets map[*stream.Socket]use
-	closing bool
+	closing bool // connections are not kept between two requests
+	cutting bool // nor while an answer is on its way
 }
-
-// use is what a connection is held for.
-type use uint8
-
-const (
-	answering use = iota
-	idle          // between two requests
-)
 
 // New makes a frontend.
 func New(o Options) *Frontend {
@@ -85,14 +77,18 @@ type Request struct {
 
 func (r *Request) header(name string) []byte { return r.HTTP.Request.Header.Peek(name) }
 
+// session finds the session that the request names.
+func (r *Request) session() (*session.Session, *refusal.Refusal) {
+	return r.Sessions.Find(r.header(mcp.HeaderSessionID), r.Principal)
+}
+
 // Post serves one message or a batch. Where it returns a refusal nothing has
 // been answered yet.
 func (f *Frontend) Post(r *Request) *refusal.Refusal {
-	id := r.header(mcp.HeaderSessionID)
-	if len(id) == 0 && r.Env.Kind == wire.Request && string(r.Env.Method) == mcp.MethodInitialize {
+	if len(r.header(mcp.HeaderSessionID)) == 0 && r.Env.Kind == wire.Request && string(r.Env.Method) == mcp.MethodInitialize {
 		return f.initialize(r)
 	}
-	s, refused := r.Sessions.Find(id, r.Principal)
+	s, refused := r.session()
 	if refused != nil {
 		r.Body.Release()
 		return refused
@@ -126,6 +122,8 @@ func (f *Frontend) initialize(r *Request) *refusal.Refusal {
 		r.Body.Release()
 		return refused
 	}
+	f.held.Add(1)
+	defer f.held.Add(-1)
 	st := s.Outbox().Open(1)
 	if refused := s.Initialize(st, flat(r.Body, r.Env), r.Env); refused != nil {
 		r.Sessions.End(s, refused)
@@ -138,6 +136,8 @@ func (f *Frontend) initialize(r *Request) *refusal.Refusal {
 
 // call serves one request of a session.
 func (f *Frontend) call(r *Request, s *session.Session) *refusal.Refusal {
+	f.held.Add(1)
+	defer f.held.Add(-1)
 	st := s.Outbox().Open(1)
 	if refused := s.Call(st, flat(r.Body, r.Env), r.Env); refused != nil {
 		return refused
@@ -161,7 +161,7 @@ func (f *Frontend) answer(r *Request, st *stream.Stream, head string) {
 // Get opens the session's GET stream, or resumes the stream that Last-Event-ID
 // names.
 func (f *Frontend) Get(r *Request) *refusal.Refusal {
-	s, refused := r.Sessions.Find(r.header(mcp.HeaderSessionID), r.Principal)
+	s, refused := r.session()
 	if refused != nil {
 		return refused
 	}
@@ -177,88 +177,11 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 
 // Delete ends the session.
 func (f *Frontend) Delete(r *Request) *refusal.Refusal {
-	s, refused := r.Sessions.Find(r.header(mcp.HeaderSessionID), r.Principal)
+	s, refused := r.session()
 	if refused != nil {
 		return refused
 	}
 	r.Sessions.End(s, refusal.SessionEnd)
 	r.HTTP.SetStatusCode(fasthttp.StatusNoContent)
 	return nil
-}
-
-// hold takes the connection out of the HTTP server and gives it to st. The
-// goroutine that the server starts for a hijacked connection becomes the
-// connection's owner.
-func (f *Frontend) hold(r *Request, st *stream.Stream, from uint64, head string) {
-	wants := stream.Request{
-		Head:   strings.Clone(head),
-		HTTP11: r.HTTP.Request.Header.IsHTTP11(),
-		Keep:   !r.HTTP.Request.Header.ConnectionClose(),
-	}
-	f.held.Add(1)
-	r.HTTP.HijackSetNoResponse(true)
-	r.HTTP.Hijack(func(hijacked net.Conn) {
-		if socket := f.own(hijacked, wants, st, from); socket != nil {
-			f.options.Again(socket)
-		}
-	})
-}
-
-// own holds a connection until its answer is over. It returns the connection
-// if it can serve another request.
-func (f *Frontend) own(hijacked net.Conn, wants stream.Request, st *stream.Stream, from uint64) *stream.Socket {
-	defer f.held.Done()
-	c, err := stream.NewConn(hijacked, wants, f.options.WriteTimeout)
-	if err != nil {
-		st.Abandon()
-		return nil
-	}
-	socket := c.Socket()
-	defer f.forget(socket)
-	f.note(socket, answering)
-	if !st.Hold(c, from) {
-		return nil
-	}
-	if !f.note(socket, idle) || socket.Await(f.options.Idle) != nil {
-		_ = socket.Close()
-		return nil
-	}
-	return socket
-}
-
-// note says what a connection is held for; false: it should not be held on.
-func (f *Frontend) note(s *stream.Socket, u use) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.sockets[s] = u
-	return !f.closing
-}
-
-func (f *Frontend) forget(s *stream.Socket) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.sockets, s)
-}
-
-// Wait closes the connections that are idle and waits until no connection is
-// held any more; when ctx is done first, it closes those that are.
-func (f *Frontend) Wait(ctx context.Context) {
-	f.mu.Lock()
-	f.closing = true
-	f.mu.Unlock()
-	f.close(idle)
-	stop := context.AfterFunc(ctx, func() { f.close(answering) })
-	defer stop()
-	f.held.Wait()
-}
-
-// close closes the connections that are held for u.
-func (f *Frontend) close(u use) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for s, held := range f.sockets {
-		if held == u {
-			_ = s.Close()
-		}
-	}
 }

@@ -1,0 +1,108 @@
+package link
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	longBackoff  = 30 * time.Second
+	crashLoop    = 5                // failures in a row that make the pool unready
+	soundAge     = 10 * time.Second // a link that lives so long has started well
+)
+
+// health is what a pool knows of how its server starts, guarded by its lock.
+type health struct {
+	failures int       // in a row
+	since    time.Time // of the last failure
+	last     error     // the last failure
+	next     time.Time // no start ahead of use before; in a crash loop no start at all
+}
+
+// early tells whether it is too early for a start ahead of use. p.mu is held.
+func (p *Pool) early() bool { return time.Now().Before(p.next) }
+
+// spare is how many links there should be ahead of use. While the server fails
+// there is at least one: without it nobody would see that it works again,
+// since an unready gate gets no sessions. p.mu is held.
+func (p *Pool) spare() int {
+	if p.failures >= crashLoop {
+		return max(1, p.options.Warm)
+	}
+	return p.options.Warm
+}
+
+// failed counts a failure. p.mu is held.
+func (p *Pool) failed(err error) {
+	p.failures++
+	p.since, p.last = time.Now(), err
+	pause := p.delay()
+	p.options.Log.Warn("the tool server failed", zap.Error(err), zap.Int("failures", p.failures), zap.Duration("next_start", pause))
+	p.rouse()
+}
+
+// delay puts the next start off, and returns by how much. p.mu is held.
+func (p *Pool) delay() time.Duration {
+	pause := min(firstBackoff<<min(p.failures-1, 16), longBackoff)
+	pause -= rand.N(pause / 4) // many gates must not start in step
+	p.next = time.Now().Add(pause)
+	return pause
+}
+
+// forgive forgets the failures once a link that was started after them shows
+// that the server works: it has lived for a while, or answered its owner. p.mu
+// is held.
+func (p *Pool) forgive() {
+	if p.failures == 0 {
+		return
+	}
+	for _, m := range p.members {
+		if m.sound() && !m.born.Before(p.since) {
+			p.health = health{}
+			p.rouse()
+			return
+		}
+	}
+}
+
+// sound tells whether a member has started well.
+func (m *member) sound() bool {
+	switch m.state {
+	case warm:
+		return time.Since(m.born) >= soundAge
+	case active:
+		return time.Since(m.born) >= soundAge || m.link.Heard()
+	}
+	return false
+}
+
+// looping says what is wrong with a server that fails again and again, unless
+// it is time for another try. p.mu is held.
+func (p *Pool) looping() error {
+	p.forgive()
+	if p.failures < crashLoop || !p.early() {
+		return nil
+	}
+	return p.problem()
+}
+
+// Ready tells whether the server starts; the error says why it does not.
+func (p *Pool) Ready() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forgive()
+	if p.failures < crashLoop {
+		return nil
+	}
+	return p.problem()
+}
+
+// problem puts a crash loop into words. p.mu is held.
+func (p *Pool) problem() error {
+	return fmt.Errorf("the tool server failed %d times in a row, and is tried again in %v; the last time: %w",
+		p.failures, max(0, time.Until(p.next)).Round(100*time.Millisecond), p.last)
+}
