@@ -46,11 +46,7 @@ conformance: $(CONFORMANCE)/node_modules/.package-lock.json ## run the protocol'
 	$(GO) test -count=1 -timeout 10m -v ./$(CONFORMANCE)
 
 fuzz: ## run each fuzz target for FUZZTIME
-	@set -e; listed=$$($(GO) test -list '^Fuzz' ./...); \
-		echo "$$listed" | awk '/^Fuzz/ { target[++n] = $$1 } $$1 == "ok" { for (; n; n--) print $$2, target[n] }' | { \
-		ran=; while read -r package target; do ran=1; echo "$$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package </dev/null; done; \
-		[ -n "$$ran" ] || { echo "there is no fuzz target"; exit 1; }; }
+	GO=$(GO) .ci/fuzz $(FUZZTIME)
 
 bench: ## run the benchmarks; those of the registry for 1, 2 and 16 processors
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /registry$$)

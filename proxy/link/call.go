@@ -25,6 +25,7 @@ type Call struct {
 	ID       []byte // the client's raw JSON id; a copy of the call's own
 	Progress []byte // the client's raw progress token, nil without one; a copy likewise
 	Leg      Leg
+	Opens    bool // it is the initialize, which must not be cancelled (basic/utilities/cancellation)
 
 	number    uint64    // the call's id and progress token towards the server
 	deadline  time.Time // when it is given up; guarded by Link.mu

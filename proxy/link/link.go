@@ -159,32 +159,37 @@ func (l *Link) Send(msg *wire.Buffer) *refusal.Refusal {
 
 // Cancel passes on a client's notifications/cancelled for a call in flight: in
 // msg the call's id stands at env.RequestID. It takes msg over in every case.
-// Only the first counts, or a client could put off the call's end for ever.
+// Only the first that the server gets counts: a client cannot put off the
+// call's end with more of them.
 func (l *Link) Cancel(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
-	number := l.cancel(c)
-	if number == 0 {
+	l.mu.Lock()
+	number, late := c.number, l.calls[c.number] != c || c.cancelled
+	l.mu.Unlock()
+	if late {
 		l.options.Dropped("late_cancel")
 		msg.Release()
 		return nil
 	}
 	msg.Splice(env.RequestID, strconv.AppendUint(nil, number, 10))
-	return l.Send(msg)
+	refused := l.Send(msg)
+	if refused == nil {
+		l.cancelled(c)
+	}
+	return refused
 }
 
-// cancel notes that the client has cancelled a call, and gives the server a
-// last while for it. It returns the call's number, 0 where nothing is to be
-// cancelled any more.
-func (l *Link) cancel(c *Call) uint64 {
+// cancelled gives the server a last while to answer a call that its client has
+// cancelled.
+func (l *Link) cancelled(c *Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.calls[c.number] != c || c.cancelled {
-		return 0
+		return // answered, or given up, which read the field without the lock
 	}
 	c.cancelled = true
 	if end := time.Now().Add(cancelGrace); end.Before(c.deadline) {
 		c.deadline = end
 	}
-	return c.number
 }
 
 // InFlight is the number of calls that wait for their answer.

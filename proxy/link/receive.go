@@ -173,14 +173,22 @@ func (l *Link) expire() {
 // giveUp ends a call that the server has not answered. The server is told
 // (2025-11-25, basic/lifecycle, "Timeouts"), unless it has been already.
 func (l *Link) giveUp(c *Call) {
-	if c.cancelled {
+	switch {
+	case c.cancelled:
 		c.refuse(refusal.Cancelled, metrics.Cancelled)
 		return
+	case !c.Opens:
+		l.cancelLate(c)
 	}
+	c.refuse(refusal.CallTimeout, metrics.Timeout)
+}
+
+// cancelLate tells the server that nobody waits for a call any more. One that
+// does not read cannot be told.
+func (l *Link) cancelLate(c *Call) {
 	note := wire.Acquire(256)
 	note.B = append(note.B, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":`...)
 	note.B = strconv.AppendUint(note.B, c.number, 10)
 	note.B = append(note.B, `,"reason":"no answer in time"}}`...)
-	_ = l.conn.Send(note) // a server that does not read cannot be told
-	c.refuse(refusal.CallTimeout, metrics.Timeout)
+	_ = l.conn.Send(note)
 }

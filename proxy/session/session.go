@@ -79,7 +79,8 @@ func (s *Session) Call(st *stream.Stream, msg *wire.Buffer, env *wire.Envelope) 
 }
 
 func (s *Session) call(st *stream.Stream, msg *wire.Buffer, env *wire.Envelope, opens bool) *refusal.Refusal {
-	c := &call{session: s, stream: st, method: metrics.Method(env.Method), start: time.Now(), opens: opens}
+	c := &call{session: s, stream: st, method: metrics.Method(env.Method), start: time.Now()}
+	c.Opens = opens
 	c.ID = append(c.id[:0], env.ID.Of(msg.B)...)
 	c.Progress = bytes.Clone(env.ProgressToken.Of(msg.B))
 	c.Leg = c
@@ -189,7 +190,6 @@ type call struct {
 	stream  *stream.Stream
 	method  int // for the metrics
 	start   time.Time
-	opens   bool     // it is the session's initialize
 	id      [24]byte // memory for the id, which is nearly always short
 }
 
@@ -205,13 +205,13 @@ func (c *call) Send(msg *wire.Buffer) {
 // client can see the answer: it may use the id again at once.
 func (c *call) Answer(msg *wire.Buffer, how metrics.Outcome) {
 	s := c.session
-	if c.opens && how == metrics.OK {
+	if c.Opens && how == metrics.OK {
 		s.negotiated(msg.B)
 	}
 	s.manager.options.Ended(c.method, how, time.Since(c.start))
 	s.remove(c)
 	c.stream.Answer(msg)
-	if c.opens && how != metrics.OK {
+	if c.Opens && how != metrics.OK {
 		s.manager.End(s, refusal.SessionEnd) // an initialize that failed opens nothing
 	}
 }

@@ -10,6 +10,7 @@ func (b *Buffer) Discharge() {
 	}
 	b.budget = nil
 	b.charged = 0
+	b.live = false // a Release panics from here on
 }
 
 // Fit returns the message in no more memory than it needs, for who holds it

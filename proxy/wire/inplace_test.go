@@ -51,3 +51,29 @@ func TestChargeUpTo(t *testing.T) {
 		t.Errorf("%d bytes stay charged", p.held)
 	}
 }
+
+func TestFit(t *testing.T) {
+	p := &purse{limit: 10_000}
+	for _, tt := range []struct {
+		name     string
+		size     int // of the buffer
+		text     string
+		isItself bool
+	}{
+		{"a small message in a large buffer", 64 << 10, "small", false},
+		{"a message that fills its buffer", 1 << 10, strings.Repeat("x", 1000), true},
+		{"nothing", 64 << 10, "", false},
+	} {
+		b := Acquire(tt.size)
+		b.B = append(b.B, tt.text...)
+		b.Charge(p, 1000)
+		fit := b.Fit()
+		if (fit == b) != tt.isItself || string(fit.B) != tt.text || cap(fit.B) >= 2*len(fit.B)+64 || p.held != 1000 {
+			t.Errorf("%s: itself %t, %d bytes in %d, %d held", tt.name, fit == b, len(fit.B), cap(fit.B), p.held)
+		}
+		fit.Release()
+		if p.held != 0 {
+			t.Errorf("%s: %d bytes stay charged", tt.name, p.held)
+		}
+	}
+}

@@ -75,9 +75,9 @@ func NewLineReader(r io.Reader, max int, budget Budget) *LineReader {
 // buffer that the caller owns and releases. A line that is too long, or for
 // which the budget has no room, is skipped to its end without being held and
 // reported once as a *TooLong, as soon as its id is known; Next then goes on
-// with the line after it. Any other
-// error is that of the reader and final. What came before it without a line
-// break is returned as a line first, whole or not: the scan will tell.
+// with the line after it. Any other error is that of the reader and final. What
+// came before it without a line break is returned as a line first, whole or
+// not: the scan will tell.
 func (l *LineReader) Next() (*Buffer, error) {
 	for {
 		piece, ended := l.take()

@@ -206,6 +206,30 @@ func TestEndlessLineMemory(t *testing.T) {
 	b.Release()
 }
 
+// A line whose id comes first is reported while it is still arriving, since its
+// end may never come, and is not reported again when it does.
+func TestLinesReportBeforeTheEnd(t *testing.T) {
+	ended := false
+	end := readerFunc(func(p []byte) (int, error) {
+		ended = true
+		return copy(p, "\"}\nnext"), io.EOF
+	})
+	start := strings.NewReader(`{"jsonrpc":"2.0","id":7,"result":"` + strings.Repeat("x", 100_000))
+	l := NewLineReader(io.MultiReader(start, end), 1000, nil)
+
+	_, err := l.Next()
+	var long *TooLong
+	if !errors.As(err, &long) || string(long.ID) != "7" || long.Size <= 1000 || long.Budget {
+		t.Fatalf("error %#v", err)
+	}
+	if ended {
+		t.Error("the report waited for the line's end")
+	}
+	if lines, err := drain(t, l); err != io.EOF || !slices.Equal(lines, []string{"next"}) {
+		t.Errorf("%q and %v after it, want the next line and EOF", lines, err)
+	}
+}
+
 // allocated is how many bytes were allocated since the start.
 func allocated() uint64 {
 	var m runtime.MemStats

@@ -88,27 +88,30 @@ func (f *Frontend) forget(s *stream.Socket) {
 // Wait closes the connections that are idle, and waits until no other is held
 // and no call is about to get one. When ctx is done it closes those that are.
 func (f *Frontend) Wait(ctx context.Context) {
-	f.end(func() { f.closing = true })
+	f.end(&f.closing)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for f.held.Load() > 0 {
+	for f.held.Load() > 0 && ctx.Err() == nil {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			f.end(func() { f.cutting = true })
-			return
 		}
+	}
+	for f.end(&f.cutting) > 0 {
+		<-tick.C // an owner whose connection is closed lets go of it at once
 	}
 }
 
-// end changes what may be held, and closes what may not be any more.
-func (f *Frontend) end(change func()) {
+// end notes what is not to be held any more, closes what is, and returns how
+// many connections are left.
+func (f *Frontend) end(what *bool) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	change()
+	*what = true
 	for s, u := range f.sockets {
 		if f.cutting || u == idle {
 			_ = s.Close()
 		}
 	}
+	return len(f.sockets)
 }
