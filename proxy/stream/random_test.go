@@ -151,7 +151,7 @@ func (c *client) finish() {
 			if time.Now().After(end) {
 				c.box.mu.Lock()
 				cc := c.stream.conn
-				c.t.Errorf("want %d gap %v last %q refused %v; first %d kept %d written %d next %d; conn %+v", c.want, c.gap, c.lastID, c.refused, c.stream.first, c.stream.kept, c.stream.written, c.stream.next(), cc)
+				c.t.Errorf("want %d gap %v last %q refused %v; first %d kept %d written %d next %d; why %q stopped %v conn %+v", c.want, c.gap, c.lastID, c.refused, c.stream.first, c.stream.kept, c.stream.written, c.stream.next(), c.reading.why, c.reading.stopped, cc)
 				c.box.mu.Unlock()
 				break
 			}
@@ -276,6 +276,7 @@ func (c *client) look() {
 type reading struct {
 	conn net.Conn
 	over chan struct{} // nothing more comes
+	why string
 
 	mu      sync.Mutex
 	events  []event
@@ -291,17 +292,21 @@ func read(conn net.Conn, random *rand.Rand) *reading {
 		defer close(r.over)
 		response, err := http.ReadResponse(bufio.NewReaderSize(conn, 16+random.IntN(4096)), nil)
 		if err != nil {
+			r.why = err.Error()
 			return
 		}
+		r.why = "head"
 		events := bufio.NewScanner(response.Body)
 		events.Buffer(nil, 1<<20)
 		events.Split(splitEvents)
 		for events.Scan() {
 			r.add(events.Text())
+			r.why = "event"
 			if random.IntN(10) == 0 {
 				time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
 			}
 		}
+		r.why += fmt.Sprint(" end ", events.Err())
 	}()
 	return r
 }

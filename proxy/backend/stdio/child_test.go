@@ -60,7 +60,7 @@ func child(behaviour string) int {
 		say("family", []int{relative("hiding middleman", nil)})
 		wait()
 	case "hiding middleman":
-		_ = os.Unsetenv(markName)
+		dropMark()
 		report(relative("grandchild", &syscall.SysProcAttr{Setsid: true}))
 	case "stop itself":
 		say("up", nil)

@@ -2,7 +2,6 @@ package stdio
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"sync"
@@ -56,11 +55,10 @@ func start(ctx context.Context, b *Backend, r backend.Receiver) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the tool server %q cannot be started: %w; raise the limit on open files (ulimit -n), or lower --max-links", b, err)
 	}
-	mark := rand.Text()
 	keep.hold()
-	pid, err := keep.start(ctx, b.path, b.config.Command, &os.ProcAttr{
+	pid, mark, err := keep.start(ctx, b.path, b.config.Command, &os.ProcAttr{
 		Dir:   b.config.Dir,
-		Env:   b.childEnv(mark),
+		Env:   b.env,
 		Files: []*os.File{pipes.stdin.theirs, pipes.stdout.theirs, pipes.stderr.theirs},
 		Sys:   attributes(),
 	})
@@ -89,14 +87,6 @@ func start(ctx context.Context, b *Backend, r backend.Receiver) (*conn, error) {
 	c.work.Go(c.relay)
 	go c.watch()
 	return c, nil
-}
-
-// childEnv is the environment of one child.
-func (b *Backend) childEnv(mark string) []string {
-	if markName == "" {
-		return b.env
-	}
-	return append(b.env[:len(b.env):len(b.env)], markName+"="+mark)
 }
 
 // Send queues msg for the child's standard input; see backend.Conn.

@@ -32,7 +32,8 @@ type keeper struct {
 
 	mu       sync.Mutex // guards children, and is held while orphans are looked at
 	children map[int]struct{}
-	walk     bool // look at every process for orphans; for tests
+	marked   uint64 // how many children were marked
+	walk     bool   // look at every process for orphans; for tests
 }
 
 // hold sets the keeper to work unless it is already.
@@ -93,16 +94,18 @@ func (k *keeper) startChildren() {
 }
 
 // start starts a child; the caller holds the keeper. It is known as a child
-// before an orphan is looked for again, so that its exit status is its own.
+// before an orphan is looked for again, so that its exit status is its own. The
+// mark is what its descendants carry, see orphans_linux.go.
 // ctx bounds the wait for other starts.
-func (k *keeper) start(ctx context.Context, path string, args []string, attr *os.ProcAttr) (pid int, err error) {
+func (k *keeper) start(ctx context.Context, path string, args []string, attr *os.ProcAttr) (pid int, mark uint64, err error) {
 	done := make(chan struct{})
 	task := func() {
 		defer close(done)
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		var p *os.Process
-		if p, err = os.StartProcess(path, args, attr); err != nil {
+		mark = k.markStart(func() { p, err = os.StartProcess(path, args, attr) })
+		if err != nil {
 			return
 		}
 		pid = p.Pid
@@ -115,9 +118,9 @@ func (k *keeper) start(ctx context.Context, path string, args []string, attr *os
 	select {
 	case k.tasks <- task:
 		<-done
-		return pid, err
+		return pid, mark, err
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return 0, 0, ctx.Err()
 	}
 }
 

@@ -20,11 +20,36 @@ import (
 // gate has to reap them anyway.
 //
 // Which server it was of, when it has left the server's process group and
-// session to be a daemon, tells a mark that every child has in its environment
-// and hands down.
+// session to be a daemon, tells a mark that every child gets at its start and
+// hands down. The mark is the child's soft limit of bytes in POSIX message
+// queues, lowered a little, by another number for each child: limits are
+// inherited, can be read from outside, and this one nobody comes near. A
+// variable would do as well, but the environment of a server is its operator's.
 
-// markName is the variable with the mark.
-const markName = "GATE_LINK_ID"
+// markStart runs start so that the child carries the mark that is returned; 0:
+// it carries none, and its group and session have to tell. The gate's own limit
+// is changed for that long, which is why one thread starts all children.
+func (k *keeper) markStart(start func()) (mark uint64) {
+	var own unix.Rlimit
+	err := unix.Prlimit(0, unix.RLIMIT_MSGQUEUE, nil, &own)
+	if err != nil || own.Cur < 2*marks {
+		start()
+		return 0
+	}
+	k.marked++
+	lowered := own
+	lowered.Cur -= 1 + k.marked%marks
+	if unix.Prlimit(0, unix.RLIMIT_MSGQUEUE, &lowered, nil) != nil {
+		start()
+		return 0
+	}
+	defer func() { _ = unix.Prlimit(0, unix.RLIMIT_MSGQUEUE, &own, nil) }() // up to the hard limit it always may
+	start()
+	return lowered.Cur
+}
+
+// marks is how many different marks there are: far more than children at once.
+const marks = 1 << 16
 
 // ReapOrphans keeps reaping what the tool servers' processes leave behind,
 // also while no server runs, until ctx is done; then it kills what is left of
@@ -204,9 +229,9 @@ func statFields(pid int) []string {
 	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 }
 
-// carries reports whether a process has the mark in its environment. That of
-// another user cannot be read: its session has to tell.
-func carries(pid int, mark string) bool {
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	return err == nil && mark != "" && bytes.Contains(env, []byte(markName+"="+mark))
+// carries reports whether a process has the mark. The limits of another user's
+// process cannot be read: its session has to tell.
+func carries(pid int, mark uint64) bool {
+	var limit unix.Rlimit
+	return mark != 0 && unix.Prlimit(pid, unix.RLIMIT_MSGQUEUE, nil, &limit) == nil && limit.Cur == mark
 }

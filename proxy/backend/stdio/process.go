@@ -11,7 +11,7 @@ import (
 // what makes signalling the group by number safe.
 type process struct {
 	pid  int
-	mark string   // what its descendants carry in their environment, see orphans_linux.go
+	mark uint64   // what its descendants carry, see orphans_linux.go
 	exit exitWait // tells its death without ending the zombie
 
 	mu         sync.Mutex
