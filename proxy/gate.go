@@ -27,7 +27,7 @@ import (
 )
 
 // ErrGrace is returned by Run when the grace ran out before all calls were
-// answered and all children had ended; what was left was ended hard.
+// answered; they were answered with a refusal, and what was left was ended hard.
 var ErrGrace = errors.New("the grace ran out: what was still in flight has been cut (--grace)")
 
 const (
@@ -73,7 +73,7 @@ func New(c *Config, b backend.Backend, budget *limits.Bytes, log *zap.Logger) (*
 	g.pool = link.NewPool(b, g.poolOptions())
 	g.sessions = session.NewManager(g.sessionOptions(), g.pool)
 	g.streamable = streamable.New(streamable.Options{
-		WriteTimeout: c.WriteTimeout, Idle: idleConnection, Check: g.check, Refused: g.refused, Again: g.again,
+		WriteTimeout: c.WriteTimeout, Idle: idleConnection, Budget: budget, Check: g.check, Refused: g.refused, Again: g.again,
 	})
 	g.server = g.newServer(g.serve)
 	g.admin = g.newServer(g.serveAdmin)
@@ -190,7 +190,7 @@ func (g *Gate) drain() error {
 	if g.adminLn != nil {
 		end(flush, g.admin, g.adminLn)
 	}
-	if !finished || ctx.Err() != nil {
+	if !finished {
 		return ErrGrace
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
@@ -65,11 +66,20 @@ func roomAt(ctx *fasthttp.RequestCtx) *guard.Room {
 // admit is all that is asked of a request before its body is read.
 func (g *Gate) admit(ctx *fasthttp.RequestCtx, room *guard.Room) (guard.Visitor, *refusal.Refusal) {
 	visitor, refused := g.guard.Door(ctx, room)
-	if refused == nil && room == mcpRoom && !visitor.Preflight {
-		refused = guard.Headers(&ctx.Request.Header)
+	if refused != nil || room != mcpRoom || visitor.Preflight {
+		return visitor, refused
 	}
-	if refused == nil && ctx.Request.Header.ContentLength() > g.config.MaxMessage {
-		refused = guard.TooLarge(int64(ctx.Request.Header.ContentLength()), g.config.MaxMessage)
+	if refused = guard.Headers(&ctx.Request.Header); refused != nil {
+		return visitor, refused
+	}
+	length := ctx.Request.Header.ContentLength() // -1: chunked
+	switch {
+	case !ctx.IsPost() && (length > 0 || length == -1):
+		// The connection would be held with the body unread, and that be taken
+		// for the next request.
+		refused = refusal.BadHTTP.With("a %s has no body here", ctx.Method())
+	case length > g.config.MaxMessage:
+		refused = guard.TooLarge(int64(length), g.config.MaxMessage)
 	}
 	return visitor, refused
 }
@@ -88,6 +98,7 @@ func (g *Gate) expected(ctx *fasthttp.RequestCtx) int {
 		return refused.Status
 	}
 	ctx.SetUserValue(admittedKey, visitor)
+	_ = ctx.Conn().SetReadDeadline(time.Now().Add(g.config.BodyTimeout)) // fails where the read will
 	return fasthttp.StatusContinue
 }
 
@@ -172,7 +183,7 @@ func (g *Gate) refuse(ctx *fasthttp.RequestCtx, r *refusal.Refusal, id []byte, b
 	if r.Retry > 0 {
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(r.RetrySeconds()))
 	}
-	if !bodyRead {
+	if !bodyRead && r.Status != fasthttp.StatusRequestTimeout { // who was too slow is not waited for any longer
 		g.drainBody(ctx)
 	}
 }
@@ -181,7 +192,7 @@ func (g *Gate) refuse(ctx *fasthttp.RequestCtx, r *refusal.Refusal, id []byte, b
 // short body the HTTP server reads away by itself.
 func (g *Gate) drainBody(ctx *fasthttp.RequestCtx) {
 	const short = 16 << 10
-	if length := ctx.Request.Header.ContentLength(); length > short || length == -1 {
+	if length := ctx.Request.Header.ContentLength(); length > short || length == -1 || !ctx.IsPost() && length > 0 {
 		ctx.SetConnectionClose()
 		if socket, ok := ctx.Conn().(*stream.Socket); ok {
 			socket.Drain(2 * int64(g.config.MaxMessage))
@@ -207,18 +218,27 @@ func (g *Gate) recovered(ctx *fasthttp.RequestCtx) {
 	g.refuse(ctx, refusal.Internal, nil, false)
 }
 
+// tooSlow says what the HTTP server has waited for in vain.
+func (g *Gate) tooSlow(ctx *fasthttp.RequestCtx) *refusal.Refusal {
+	if ctx.UserValue(admittedKey) != nil { // the header has come, and was answered with 100
+		return refusal.SlowBody
+	}
+	return refusal.SlowHeader
+}
+
 // malformed answers what is not a request: the HTTP server could not read it.
 func (g *Gate) malformed(ctx *fasthttp.RequestCtx, err error) {
-	r := refusal.BadHTTP
+	r := refusal.BadHTTP // err quotes the request, at whatever length
 	var large *fasthttp.ErrSmallBuffer
 	var late net.Error
 	switch {
 	case errors.As(err, &large):
-		r = refusal.HeaderSize.With("the request's header block is larger than the limit of %d bytes (--max-header)", g.config.MaxHeader)
+		r = refusal.HeaderSize.With("the request's header is larger than the limit of %d bytes (--max-header)", g.config.MaxHeader)
 	case errors.As(err, &late) && late.Timeout():
-		r = refusal.SlowHeader
+		g.refuse(ctx, g.tooSlow(ctx), nil, true)
+		return
 	}
-	g.refuse(ctx, r, nil, false)
+	g.refuse(ctx, r, nil, true)
 	if socket, ok := ctx.Conn().(*stream.Socket); ok {
 		socket.Drain(int64(g.config.MaxMessage))
 	}

@@ -53,7 +53,7 @@ type Conn interface {
 // whatever holds up Message holds up every call of the connection, and Close,
 // which waits for the reader, must not be called from here.
 type Receiver interface {
-	// Message hands over one message with what the scan found in it. The
+	// Message hands over one message, on one line, with what the scan found in it. The
 	// receiver owns msg from here on and ends it with Release; env is valid
 	// until Message returns.
 	Message(msg *wire.Buffer, env *wire.Envelope)

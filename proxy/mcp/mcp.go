@@ -41,12 +41,10 @@ const (
 
 // Methods that the gate itself acts on; all others pass by name alone.
 const (
-	MethodInitialize  = "initialize"
-	MethodPing        = "ping"
-	MethodInitialized = "notifications/initialized"
-	MethodCancelled   = "notifications/cancelled"
-	MethodProgress    = "notifications/progress"
-	MethodMessage     = "notifications/message"
+	MethodInitialize = "initialize"
+	MethodPing       = "ping"
+	MethodCancelled  = "notifications/cancelled"
+	MethodProgress   = "notifications/progress"
 )
 
 // JSON-RPC error codes. Those of the gate itself are HTTP statuses as positive
@@ -55,13 +53,5 @@ const (
 const (
 	CodeParse          = -32700
 	CodeInvalidRequest = -32600
-	CodeMethodNotFound = -32601
-	CodeInvalidParams  = -32602
 	CodeInternal       = -32603
-)
-
-// Keys of params._meta.
-const (
-	MetaProgressToken   = "progressToken"
-	MetaProtocolVersion = "io.modelcontextprotocol/protocolVersion"
 )

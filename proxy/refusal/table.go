@@ -28,9 +28,9 @@ var (
 	Method      = &Refusal{"method", 405, mcp.CodeInvalidRequest, closePolicy, 0, "this HTTP method is not served here; see Allow"}
 	ContentType = &Refusal{"content_type", 415, mcp.CodeInvalidRequest, closeUnsupported, 0, "the body must be sent as Content-Type: application/json"}
 	Accept      = &Refusal{"accept", 406, mcp.CodeInvalidRequest, closePolicy, 0, "Accept must list application/json and text/event-stream (GET: text/event-stream)"}
-	HeaderSize  = &Refusal{"header_size", 431, mcp.CodeInvalidRequest, closePolicy, 0, "the request's header block is past the limit (--max-header)"}
+	HeaderSize  = &Refusal{"header_size", 431, mcp.CodeInvalidRequest, closePolicy, 0, "the request's header is past the limit (--max-header)"}
 	BadHTTP     = &Refusal{"http", 400, mcp.CodeInvalidRequest, closePolicy, 0, "this is not a well-formed HTTP request"}
-	SlowHeader  = &Refusal{"header_timeout", 408, 408, closePolicy, 0, "the request's header did not arrive in time (--header-timeout)"}
+	SlowHeader  = &Refusal{"header_timeout", 408, 408, closePolicy, 0, "the request's header, or the first byte of its body, did not arrive in time (--header-timeout)"}
 
 	Size      = &Refusal{"size", 413, 413, closeTooBig, 0, "the message is larger than the limit (--max-message)"}
 	SlowBody  = &Refusal{"body_timeout", 408, 408, closePolicy, 0, "the request's body did not arrive in time (--body-timeout)"}

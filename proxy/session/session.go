@@ -36,7 +36,7 @@ type Session struct {
 	ended     bool
 	revision  string // negotiated; before that, what the client asked for
 	calls     []*call
-	questions map[string]struct{} // raw ids of the server's open questions
+	questions map[string][]byte // the server's open questions: their raw ids, by the ids in plain spelling
 }
 
 // ID is what the client names the session by.
@@ -116,7 +116,7 @@ func (s *Session) admit(c *call) *refusal.Refusal {
 // find finds the call in flight with the client's id. s.mu is held.
 func (s *Session) find(id []byte) *call {
 	for _, c := range s.calls {
-		if bytes.Equal(c.ID, id) {
+		if wire.SameID(c.ID, id) {
 			return c
 		}
 	}
@@ -146,15 +146,17 @@ func (s *Session) Tell(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 	return s.link.Send(msg)
 }
 
-// reply passes on the client's answer to a question. A question whose answer
-// the server does not take is open again: the client may say it once more.
+// reply passes on the client's answer to a question, under the id as the
+// server has spelt it. A question whose answer the server does not take is open
+// again: the client may say it once more.
 func (s *Session) reply(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
-	id := string(env.ID.Of(msg.B))
-	if !s.answered(id) {
+	id, open := s.answered(env.ID.Of(msg.B))
+	if !open {
 		s.manager.options.Dropped("late_response")
 		msg.Release()
 		return nil
 	}
+	msg.Splice(env.ID, id)
 	refused := s.link.Send(msg)
 	if refused != nil {
 		s.asked(id)
@@ -162,13 +164,15 @@ func (s *Session) reply(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 	return refused
 }
 
-// answered tells whether a question was open, and closes it.
-func (s *Session) answered(id string) bool {
+// answered closes a question, if it is open, and returns its id as the server
+// has spelt it.
+func (s *Session) answered(id []byte) (raw []byte, open bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, open := s.questions[id]
-	delete(s.questions, id)
-	return open
+	key := string(wire.AppendPlainID(nil, id))
+	raw, open = s.questions[key]
+	delete(s.questions, key)
+	return raw, open
 }
 
 func (s *Session) cancel(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"bytes"
+
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/stream"
@@ -12,12 +14,12 @@ import (
 func (s *Session) Unasked(msg *wire.Buffer, env *wire.Envelope) {
 	switch {
 	case env.Kind == wire.Request:
-		if !s.asked(string(env.ID.Of(msg.B))) {
+		if !s.asked(env.ID.Of(msg.B)) {
 			s.refuseQuestion(msg, env)
 			return
 		}
 	case string(env.Method) == mcp.MethodCancelled:
-		s.answered(string(env.RequestID.Of(msg.B))) // the server no longer waits
+		s.answered(env.RequestID.Of(msg.B)) // the server no longer waits
 	}
 	if !s.route().Send(msg) && !s.box.Main().Send(msg) {
 		s.manager.options.Dropped("undelivered") // the session is ending
@@ -27,29 +29,33 @@ func (s *Session) Unasked(msg *wire.Buffer, env *wire.Envelope) {
 
 // route chooses the one stream for a message that names no call: the stream of
 // the only call in flight; with several, the GET stream if one is open, else
-// the oldest call's; with none, the GET stream, where it waits for one.
+// the oldest call's; with none, the GET stream, where it waits for one. The
+// only call's client may have left while the GET stream is open: then that.
 func (s *Session) route() *stream.Stream {
 	main := s.box.Main()
 	open := s.box.HasMain()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.calls) == 1 || (len(s.calls) > 1 && !open) {
-		return s.calls[0].stream
+	switch {
+	case len(s.calls) == 0:
+		return main
+	case open && (len(s.calls) > 1 || s.calls[0].stream.Left()):
+		return main
 	}
-	return main
+	return s.calls[0].stream
 }
 
 // asked notes an open question.
-func (s *Session) asked(id string) bool {
+func (s *Session) asked(id []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.questions) >= maxQuestions {
 		return false
 	}
 	if s.questions == nil {
-		s.questions = make(map[string]struct{})
+		s.questions = make(map[string][]byte)
 	}
-	s.questions[id] = struct{}{}
+	s.questions[string(wire.AppendPlainID(nil, id))] = bytes.Clone(id)
 	return true
 }
 

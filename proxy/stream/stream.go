@@ -57,6 +57,13 @@ func (s *Stream) gone() bool {
 	return s.mode == lost || s.box.closed && s.conn == nil && !s.awaited
 }
 
+// Left tells whether the stream's client is not there at present.
+func (s *Stream) Left() bool {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	return s.conn == nil && !s.awaited
+}
+
 // Send adds a message that is not an answer, which turns an undecided stream
 // into an event stream. It takes msg over and never blocks. A stream that is
 // over, or whose client is gone for good, takes nothing any more: then Send

@@ -166,9 +166,13 @@ func (c *Conn) composeMessages(b *batch) {
 	bytes := 0
 	for n := 0; n < batchEvents && bytes < batchBytes && b.next < s.next(); n++ {
 		msg := s.held[b.next-s.first].B
-		b.scratch.B = wire.AppendEventHead(b.scratch.B, s.appendID(id[:0], b.next))
-		b.add(msg)
-		b.scratch.B = append(b.scratch.B, wire.EventTail...)
+		if name := s.appendID(id[:0], b.next); len(msg) <= smallEvent {
+			b.scratch.B = wire.AppendEvent(b.scratch.B, name, msg)
+		} else {
+			b.scratch.B = wire.AppendEventHead(b.scratch.B, name)
+			b.add(msg)
+			b.scratch.B = append(b.scratch.B, wire.EventTail...)
+		}
 		b.next++
 		bytes += len(msg)
 		b.events = true

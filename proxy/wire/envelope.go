@@ -3,6 +3,7 @@ package wire
 // Kind is what a message is.
 type Kind uint8
 
+// The kinds of message.
 const (
 	Invalid      Kind = iota
 	Request           // method and id

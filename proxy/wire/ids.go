@@ -30,3 +30,27 @@ func validID(token []byte) bool {
 	end, _ := str(token, 1)
 	return end == len(token) && soundText(token[1:end-1])
 }
+
+// SameID tells whether two raw ids or tokens are one: strings may be spelt in
+// more than one way, as by JSON libraries that escape what others do not.
+func SameID(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	if bytes.IndexByte(a, '\\') < 0 && bytes.IndexByte(b, '\\') < 0 {
+		return false
+	}
+	return bytes.Equal(AppendPlainID(nil, a), AppendPlainID(nil, b))
+}
+
+// AppendPlainID appends a raw id or token in one spelling for all that are the
+// same: a string with nothing in it escaped. It is for comparing, and not for
+// sending. The id must have passed Scan.
+func AppendPlainID(dst, id []byte) []byte {
+	if len(id) < 2 || id[0] != '"' || bytes.IndexByte(id, '\\') < 0 {
+		return append(dst, id...)
+	}
+	dst = append(dst, '"')
+	dst, _ = appendDecoded(dst, id[1:len(id)-1])
+	return append(dst, '"')
+}

@@ -199,7 +199,7 @@ func TestAnswerSize(t *testing.T) {
 func TestOverlongLines(t *testing.T) {
 	t.Parallel()
 	harness.NeedProc(t)
-	g := gate(t, "--call-timeout", "20s")
+	g := gate(t, "--call-timeout", "60s") // under the race detector 200 MiB take their time
 	s := open(t, g)
 	before := g.Resident()
 	other := s.Send(t, harness.ToolCall(`"other"`, "sleep", `{"ms":4000}`))

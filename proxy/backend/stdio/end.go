@@ -73,7 +73,7 @@ func (w *lastWords) lines() []string {
 	defer w.mu.Unlock()
 	var lines []string
 	for i := max(0, w.said-keptWords); i < w.said; i++ {
-		if text := sanitize(nil, w.kept[i%keptWords]); len(text) > 0 {
+		if text := sanitize(w.kept[i%keptWords]); len(text) > 0 {
 			lines = append(lines, string(text))
 		}
 	}

@@ -2,6 +2,7 @@ package stdio
 
 import (
 	"context"
+	"errors"
 	"os"
 	"runtime"
 	"strconv"
@@ -135,7 +136,7 @@ func (k *keeper) reap(pid int) {
 // reapOne ends one zombie, if pid is one.
 func reapOne(pid int) {
 	for {
-		if _, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err != syscall.EINTR {
+		if _, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); !errors.Is(err, syscall.EINTR) {
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package stdio
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -49,9 +50,14 @@ func (c *conn) read() {
 	}
 }
 
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // take hands one line on. An array is a batch, as servers of 2025-03-26 and
 // before may send it, and is taken apart.
 func (r *reader) take(line *wire.Buffer) {
+	if bytes.HasPrefix(line.B, byteOrderMark) { // some write it before the first line
+		line.B = append(line.B[:0], line.B[len(byteOrderMark):]...)
+	}
 	if err := r.env.Scan(line.B); err != nil {
 		r.garbage(line.B, err)
 		line.Release()
@@ -91,7 +97,12 @@ func (r *reader) element(element []byte) bool {
 }
 
 // deliver gives msg away, and keeps no part of it alive in the envelope.
+// White space between tokens may hold a carriage return, which would end a line
+// of an event stream.
 func (r *reader) deliver(msg *wire.Buffer) {
+	if r.env.HasNewline {
+		wire.Flatten(msg.B)
+	}
 	r.conn.receiver.Message(msg, &r.env)
 	r.env.Reset()
 }
@@ -105,7 +116,7 @@ func (r *reader) garbage(line []byte, reason error) {
 	if dropped, ok := r.fault.pass(); ok {
 		fields := []zap.Field{zap.Error(reason), zap.Int("size", len(line)), zap.Int64("dropped_lines", dropped)}
 		if len(line) > 0 && line[0] != '{' && line[0] != '[' {
-			fields = append(fields, zap.ByteString("begins", sanitize(nil, line[:min(len(line), 80)])))
+			fields = append(fields, zap.ByteString("begins", sanitize(line[:min(len(line), 80)])))
 		}
 		r.conn.log.Warn("the tool server wrote something to its standard output that is no message; it has been dropped", fields...)
 	}

@@ -11,10 +11,10 @@ const (
 	escape = 0x1b
 )
 
-// sanitize appends to dst what is readable of a line: no escape sequence, no
+// sanitize returns a copy of what is readable of a line: no escape sequence, no
 // control character, nothing that turns the direction of writing, and valid
 // UTF-8. A log is read on terminals, where those are orders.
-func sanitize(dst, line []byte) []byte {
+func sanitize(line []byte) (dst []byte) {
 	for len(line) > 0 {
 		if line[0] == escape {
 			line = line[sequence(line):]

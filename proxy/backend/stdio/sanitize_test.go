@@ -33,7 +33,7 @@ func TestSanitize(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := string(sanitize(nil, []byte(test.line))); got != test.want {
+			if got := string(sanitize([]byte(test.line))); got != test.want {
 				t.Errorf("sanitize(%q) = %q, want %q", test.line, got, test.want)
 			}
 		})
@@ -46,7 +46,7 @@ func FuzzSanitize(f *testing.F) {
 	f.Add([]byte("\x1b[1;31mred\x1b[0m \xff\u202e\x1b]0;title\x07"))
 	f.Add([]byte("\x1b\x1b]\x1b\\"))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		clean := sanitize(nil, line)
+		clean := sanitize(line)
 		if !utf8.Valid(clean) {
 			t.Errorf("%q is not UTF-8", clean)
 		}
@@ -55,7 +55,7 @@ func FuzzSanitize(f *testing.F) {
 				t.Errorf("%q holds the control character %U", clean, r)
 			}
 		}
-		if again := sanitize(nil, clean); string(again) != string(clean) {
+		if again := sanitize(clean); string(again) != string(clean) {
 			t.Errorf("%q becomes %q", clean, again)
 		}
 	})

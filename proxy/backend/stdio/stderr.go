@@ -70,7 +70,7 @@ func (r *relayer) endLine() {
 	if !ok {
 		return
 	}
-	text := sanitize(nil, line)
+	text := sanitize(line)
 	if cut {
 		text = append(text, "…"...)
 	}

@@ -29,8 +29,8 @@ func (f *Frontend) batch(r *Request, s *session.Session) *refusal.Refusal {
 		return f.tell(r, s, elements)
 	}
 	st := s.Outbox().OpenEvents(answers)
-	for _, e := range elements {
-		f.element(s, st, e)
+	for i := range elements {
+		f.element(s, st, &elements[i])
 	}
 	f.hold(r, st, 0, r.Head)
 	return nil
@@ -65,8 +65,8 @@ func (f *Frontend) elements(body []byte) (elements []element, answers int, refus
 
 // tell serves a batch that is to have no answer.
 func (f *Frontend) tell(r *Request, s *session.Session, elements []element) *refusal.Refusal {
-	for _, e := range elements {
-		if refused := s.Tell(e.copy(), &e.env); refused != nil {
+	for i := range elements {
+		if refused := f.pass(s, nil, &elements[i]); refused != nil {
 			return refused
 		}
 	}
@@ -74,31 +74,36 @@ func (f *Frontend) tell(r *Request, s *session.Session, elements []element) *ref
 	return nil
 }
 
-// element serves one element of a batch that has an answer.
-func (f *Frontend) element(s *session.Session, st *stream.Stream, e element) {
-	id := e.env.ID.Of(e.msg)
-	switch {
-	case e.refused != nil:
-	case e.env.Kind == wire.Request:
-		e.refused = s.Call(st, e.copy(), &e.env)
-	default:
-		e.refused = s.Tell(e.copy(), &e.env)
-		if e.refused != nil {
-			f.options.Refused(e.refused)
-		}
-		return // a notification has no answer, also when it is refused
+// element serves one element of a batch that has an answer. A notification has
+// none, also when it is refused.
+func (f *Frontend) element(s *session.Session, st *stream.Stream, e *element) {
+	refused := e.refused
+	if refused == nil {
+		refused = f.pass(s, st, e)
 	}
-	if e.refused != nil {
-		f.options.Refused(e.refused)
+	if refused == nil {
+		return
+	}
+	f.options.Refused(refused)
+	if e.refused != nil || e.env.Kind == wire.Request {
 		answer := wire.Acquire(256)
-		answer.B = e.refused.AppendJSON(answer.B, id)
+		answer.B = refused.AppendJSON(answer.B, e.env.ID.Of(e.msg))
 		st.Answer(answer)
 	}
 }
 
-// copy is the element in a buffer of its own, on one line.
-func (e *element) copy() *wire.Buffer {
+// pass hands an element on, in a buffer of its own that is paid for: the body's
+// ends with the request, and a server that does not read may leave the element
+// waiting for long.
+func (f *Frontend) pass(s *session.Session, st *stream.Stream, e *element) *refusal.Refusal {
 	msg := wire.Acquire(len(e.msg) + 64)
+	if !msg.Charge(f.options.Budget, int64(len(e.msg))) {
+		msg.Release()
+		return refusal.Budget
+	}
 	msg.B = append(msg.B, e.msg...)
-	return flat(msg, &e.env)
+	if e.env.Kind == wire.Request {
+		return s.Call(st, flat(msg, &e.env), &e.env)
+	}
+	return s.Tell(flat(msg, &e.env), &e.env)
 }

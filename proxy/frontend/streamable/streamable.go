@@ -39,6 +39,7 @@ const (
 type Options struct {
 	WriteTimeout time.Duration
 	Idle         time.Duration // a connection may wait so long for its next request
+	Budget       wire.Budget   // of bytes in flight, for the copies of a batch's elements
 	// Check is the guard's second part, for the elements of a batch.
 	Check func(msg []byte, env *wire.Envelope) *refusal.Refusal
 	// Refused counts a refusal inside of a batch.
