@@ -43,6 +43,7 @@ type Gate struct {
 	metrics    *metrics.Metrics
 	guard      *guard.Guard
 	budget     *limits.Bytes
+	replay     *limits.Bytes // what is kept of written events, over all sessions
 	sockets    *limits.Slots
 	bodies     bodyReader
 	pool       *link.Pool
@@ -66,6 +67,7 @@ func New(c *Config, b backend.Backend, budget *limits.Bytes, log *zap.Logger) (*
 	}
 	g := &Gate{
 		config: c, log: log, metrics: metrics.New(), guard: door, budget: budget,
+		replay:   limits.NewBytes(c.MaxBytesInFlight / replayShare),
 		sockets:  limits.NewSlots(c.MaxConnections),
 		bodies:   bodyReader{limit: c.MaxMessage, timeout: c.BodyTimeout, budget: budget},
 		draining: make(chan struct{}),
@@ -99,7 +101,7 @@ func (g *Gate) sessionOptions() session.Options {
 		MaxSessions: c.MaxSessions, MaxCalls: c.MaxCalls, Idle: c.IdleTimeout, Lifetime: c.SessionLifetime,
 		Stream: &stream.Options{
 			ReplayEvents: c.ReplayEvents, ReplayBytes: c.ReplayBytes,
-			Replay:    limits.NewBytes(c.MaxBytesInFlight / replayShare),
+			Replay:    g.replay,
 			KeepAlive: c.KeepAlive, WriteTimeout: c.WriteTimeout, Retry: retry,
 			Dropped: g.dropped, Opened: streams.Inc, Closed: streams.Dec,
 		},

@@ -81,7 +81,6 @@ type client struct {
 	main   bool
 	random *rand.Rand
 
-	sent    int // events, numbered from 0; the last one of a POST is its answer
 	all     atomic.Bool
 	reading *reading
 
@@ -276,7 +275,7 @@ func (c *client) look() {
 type reading struct {
 	conn net.Conn
 	over chan struct{} // nothing more comes
-	why string
+	why  string
 
 	mu      sync.Mutex
 	events  []event

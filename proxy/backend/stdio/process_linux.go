@@ -14,7 +14,7 @@ const fionread = unix.TIOCINQ
 // attributes of a child: a session of its own, with that a process group of
 // its own and no terminal to ask questions on or to be stopped by, and SIGKILL
 // when the thread that started it ends, which it does only with the gate.
-// Who is in no session of ours is a descendant of a child: see isOrphan.
+// Who is in no session of ours is a descendant of a child: see eachOrphan.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }

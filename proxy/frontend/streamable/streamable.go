@@ -4,7 +4,7 @@
 //
 // What comes here has passed the guard. The package turns the wire form into
 // messages of a session and back, and decides nothing about who may do what.
-// It may not import guard, bridge or another frontend.
+// It may not import guard or another frontend.
 package streamable
 
 import (
