@@ -22,7 +22,7 @@ run: build ## start the gate in front of the demo tool server (FLAGS='--listen 1
 	./sidegate run --curl $(FLAGS) -- ./sidegate demo
 
 test: ## run the tests; what needs Node or Python skips where make clients has not installed it
-	$(GO) test -timeout 20m $(TESTFLAGS) ./...
+	$(if $(filter -v,$(TESTFLAGS)),$(GO) test -timeout 20m $(TESTFLAGS) ./...,GO=$(GO) .ci/test -timeout 20m $(TESTFLAGS))
 
 race: ## run the tests with the race detector, in the gate as well
 	$(GO) test -race -timeout 30m $(TESTFLAGS) ./...
@@ -65,4 +65,4 @@ $(PYTHON)/.venv/installed: $(PYTHON)/requirements.txt
 	touch $@
 
 clean: ## remove what the other targets made
-	rm -rf sidegate $(TS)/node_modules $(CONFORMANCE)/node_modules $(PYTHON)/.venv
+	rm -rf sidegate test.log $(TS)/node_modules $(CONFORMANCE)/node_modules $(PYTHON)/.venv

@@ -30,7 +30,7 @@ type Config struct {
 	// Limits.
 
 	MaxMessage       int // bytes of one message, on every leg
-	MaxHeader        int // bytes of a request's head
+	MaxHeader        int // bytes of a request's header
 	MaxBytesInFlight int64
 	MaxConnections   int
 	MaxCalls         int // in flight in one session
@@ -65,7 +65,7 @@ type BackendConfig struct {
 
 	Warm        int           // links kept started and unused
 	MaxLinks    int           // links at once, warm ones included
-	LinkWait    time.Duration // for a free link, before a call is refused; 0: refused at once
+	LinkWait    time.Duration // for a free link, before initialize is refused; 0: refused at once
 	CallTimeout time.Duration // of one call, restarted by progress
 	StopTimeout time.Duration // for a child to end after its input was closed, and again after TERM
 }

@@ -25,14 +25,16 @@ func soundConfig() *Config {
 
 func TestValidateAccepts(t *testing.T) {
 	for name, change := range map[string]func(*Config){
-		"as it is":       func(*Config) {},
-		"socket":         func(c *Config) { c.Listen, c.Admin = "unix:///run/gate.sock", "unix:///run/admin.sock" },
-		"all addresses":  func(c *Config) { c.Listen = ":0" },
-		"any port twice": func(c *Config) { c.Listen, c.Admin = "127.0.0.1:0", "127.0.0.1:0" },
-		"IPv6":           func(c *Config) { c.Listen = "[::1]:8080" },
-		"name":           func(c *Config) { c.Listen = "localhost:8080" },
-		"no admin":       func(c *Config) { c.Admin = "off" },
-		"hosts":          func(c *Config) { c.AllowHosts = []string{"gate", "Gate.example.com", "10.0.0.1", "[::1]"} },
+		"as it is":        func(*Config) {},
+		"socket":          func(c *Config) { c.Listen, c.Admin = "unix:///run/gate.sock", "unix:///run/admin.sock" },
+		"all addresses":   func(c *Config) { c.Listen = ":0" },
+		"same port":       func(c *Config) { c.Listen, c.Admin = "127.0.0.1:9000", "127.0.0.2:9000" },
+		"any port twice":  func(c *Config) { c.Listen, c.Admin = "127.0.0.1:0", "127.0.0.1:0" },
+		"any port of all": func(c *Config) { c.Listen, c.Admin = ":0", "127.0.0.1:0" },
+		"IPv6":            func(c *Config) { c.Listen = "[::1]:8080" },
+		"name":            func(c *Config) { c.Listen = "localhost:8080" },
+		"no admin":        func(c *Config) { c.Admin = "off" },
+		"hosts":           func(c *Config) { c.AllowHosts = []string{"gate", "Gate.example.com", "10.0.0.1", "[::1]"} },
 		"origins": func(c *Config) {
 			c.AllowOrigins = []string{"https://a.example", "http://b:8080", "https://*.example.com"}
 		},
@@ -83,6 +85,8 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.Listen = "off" }, `--listen ` + address + `"off"`},
 		{func(c *Config) { c.Admin = "none" }, `--admin ` + address + `"none", or "off"`},
 		{func(c *Config) { c.Admin = c.Listen }, `--admin must differ from --listen; both are "127.0.0.1:8080"`},
+		{func(c *Config) { c.Listen, c.Admin = ":9000", "127.0.0.1:9000" }, `--admin must have another port than --listen, since one of them takes it on all addresses; they are "127.0.0.1:9000" and ":9000"`},
+		{func(c *Config) { c.Listen, c.Admin = "[::1]:9000", "0.0.0.0:9000" }, `--admin must have another port than --listen, since one of them takes it on all addresses; they are "0.0.0.0:9000" and "[::1]:9000"`},
 		{func(c *Config) { c.AllowHosts = []string{"https://x"} }, `--allow-host must be a host name or an address ([…] around IPv6), without a scheme, a port or a wildcard; it is "https://x"`},
 		{func(c *Config) { c.AllowHosts = []string{"x:80"} }, `--allow-host must be a host name or an address ([…] around IPv6), without a scheme, a port or a wildcard; it is "x:80"`},
 		{func(c *Config) { c.AllowHosts = []string{"a", "*.x"} }, `--allow-host must be a host name or an address ([…] around IPv6), without a scheme, a port or a wildcard; it is "*.x"`},
@@ -109,7 +113,7 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.ReplayEvents = -1 }, `--replay-events must be at least 0 and at most 1073741824; it is -1`},
 		{func(c *Config) { c.ReplayBytes = -1 }, `--replay-bytes must be from 0 to 1073741824 bytes; it is -1`},
 		{func(c *Config) { c.Grace = -1 }, `--grace ` + timeout + `-1ns`},
-		{func(c *Config) { c.Backends = nil }, `--backend is missing: name the tool server, as in: sidegate run -- COMMAND`},
+		{func(c *Config) { c.Backends = nil }, `--backend is missing: name the tool server, as in: sidegate run -- npx -y @modelcontextprotocol/server-filesystem "$PWD"`},
 		{func(c *Config) { c.Backends[0].Name = "" }, `--backend must have a name of 1 to 63 characters a-z, 0-9 and -; it is ""`},
 		{func(c *Config) { c.Backends = append(c.Backends, c.Backends[0]) }, `backends.default.backend stands for two backends named "default"`},
 		{func(c *Config) { c.Backends[0].Command = nil }, `backends.default.command must have a command or a url`},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -55,7 +56,23 @@ func (c *Config) validateListeners(add func(flag, reason string)) {
 		add("admin", reason+`, or "off"`)
 	} else if c.Admin == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		add("admin", fmt.Sprintf("must differ from --listen; both are %q", c.Admin))
+	} else if overlap(c.Admin, c.Listen) {
+		add("admin", fmt.Sprintf("must have another port than --listen, since one of them takes it on all addresses; they are %q and %q", c.Admin, c.Listen))
 	}
+}
+
+// overlap tells whether one of two addresses takes the port of the other on all
+// addresses of the host. It is no matter for sockets, nor for port 0.
+func overlap(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	return errA == nil && errB == nil && portA == portB && portA != "0" && (everywhere(hostA) || everywhere(hostB))
+}
+
+// everywhere is true for 0.0.0.0 too: net.Listen takes IPv6 with it.
+func everywhere(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.Unmap().IsUnspecified()
 }
 
 func (c *Config) validateGuard(add func(flag, reason string)) {
@@ -96,7 +113,7 @@ func (c *Config) validateSessions(add func(flag, reason string)) {
 
 func (c *Config) validateBackends() []error {
 	if len(c.Backends) == 0 {
-		return []error{&FlagError{Flag: "backend", Reason: "is missing: name the tool server, as in: sidegate run -- COMMAND"}}
+		return []error{&FlagError{Flag: "backend", Reason: `is missing: name the tool server, as in: sidegate run -- npx -y @modelcontextprotocol/server-filesystem "$PWD"`}}
 	}
 	var errs []error
 	for i := range c.Backends {

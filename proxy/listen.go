@@ -72,11 +72,14 @@ func listen(flag, where string) (net.Listener, error) {
 }
 
 // removeStale removes the socket that a gate left behind which was killed:
-// nobody answers on it. Whatever else stands at the path stays, and net.Listen
-// says what is wrong with it.
+// nobody answers on it. Whatever else stands at the path stays, and is an error.
 func removeStale(path string) error {
-	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
-		return nil //nolint:nilerr // nothing is there, or nothing of ours
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil //nolint:nilerr // nothing is there, or net.Listen says why it cannot be reached
+	}
+	if info.Mode()&os.ModeSocket == 0 {
+		return errors.New("something that is no socket stands there; remove it, or choose another path")
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
 	if errors.Is(err, syscall.ECONNREFUSED) {

@@ -35,6 +35,7 @@ func (r *resolver) buildBackends(command []string, file *configFile) []proxy.Bac
 	case fromFile:
 		return r.fileBackends(file.backends)
 	}
+	r.where["backend"] = "COMMAND" // whose lack validation reports
 	return nil
 }
 
@@ -77,8 +78,12 @@ func (r *resolver) fileBackends(named []fileBackend) []proxy.BackendConfig {
 	for _, fb := range named {
 		b := r.newBackend(fb.name)
 		b.Command, b.URL = fb.command, fb.url
-		flags := backendFlags(&b)
+		flags, spare := backendFlags(&b), backendFlags(&proxy.BackendConfig{})
 		for _, s := range fb.settings {
+			if r.above[s.flag] {
+				setAll(spare, s, &r.found) // not used, but looked at
+				continue
+			}
 			setAll(flags, s, &r.found)
 			r.where[b.Name+" "+s.flag] = s.where
 		}

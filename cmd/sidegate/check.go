@@ -8,7 +8,7 @@ import (
 )
 
 func checkCommand() *cobra.Command {
-	return gateCommand("check", "Validate flags, environment and file, and look COMMAND up", check)
+	return gateCommand("check", "Validate flags, environment and file, and look COMMAND up", checkHelp, check)
 }
 
 // check prints what run would serve. Flags, environment and file are in order
@@ -28,7 +28,7 @@ func check(cmd *cobra.Command, s *settings) error {
 	fmt.Fprintf(out, "  admin    %s\n", endpoint(s.gate.Admin, ""))
 	// The arguments stay out: they may hold a key.
 	fmt.Fprintf(out, "  backend  %s: %s with %d arguments\n", b.Name, b.Command[0], len(b.Command)-1)
-	for _, warning := range warnings(&s.gate, s.gate.Listen) {
+	for _, warning := range warnings(&s.gate, s.gate.Listen, s.gate.Admin) {
 		fmt.Fprintf(out, "  warning  %s\n", warning)
 	}
 	return nil

@@ -28,13 +28,22 @@ func TestCheck(t *testing.T) {
   backend  web: sh with 2 arguments
   warning  whoever reaches :9000 may call the tool server, since no token is asked for: give --token-file, or --listen on 127.0.0.1
 `, nil},
+		{"open admin", []string{"check", "--admin=:9001", "--", "sh"}, "", exitDone, `ok
+  clients  http://127.0.0.1:8080/mcp
+  admin    http://127.0.0.1:9001
+  backend  default: sh with 0 arguments
+  warning  whoever reaches :9001 may read the metrics, since the admin listener asks for no token: give --admin on 127.0.0.1, or let only your monitoring reach it
+`, nil},
+		{"one port", []string{"check", "--listen=:9000", "--admin=127.0.0.1:9000", "--", "sh"}, "", exitUsage, "", []string{
+			`--admin: must have another port than --listen, since one of them takes it on all addresses; they are "127.0.0.1:9000" and ":9000"`,
+		}},
 		{"environment", []string{"check", "--", "sh"}, "SIDEGATE_LISTEN=unix:///run/gate.sock", exitDone, `ok
   clients  unix:///run/gate.sock
   admin    http://127.0.0.1:8081
   backend  default: sh with 0 arguments
 `, nil},
 		{"no backend", []string{"check"}, "", exitUsage, "", []string{
-			"--backend: is missing: name the tool server, as in: sidegate run -- COMMAND",
+			`COMMAND: is missing: name the tool server, as in: sidegate run -- npx -y @modelcontextprotocol/server-filesystem "$PWD"`,
 		}},
 		{"no such command", []string{"check", "--", "no-such-program-here"}, "", exitUsage, "", []string{
 			`cannot run "no-such-program-here": there is no such program in PATH; install it, correct its name, or give its full path`,

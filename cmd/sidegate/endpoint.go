@@ -62,6 +62,15 @@ func openWarning(address, tokenFile string) string {
 	return fmt.Sprintf("whoever reaches %s may call the tool server, since no token is asked for: give --token-file, or --listen on 127.0.0.1", address)
 }
 
+// adminWarning is one sentence where others than this host can use the admin
+// listener, which never asks for a token, or "".
+func adminWarning(address string) string {
+	if address == "off" || isSocket(address) || isLoopback(address) {
+		return ""
+	}
+	return fmt.Sprintf("whoever reaches %s may read the metrics, since the admin listener asks for no token: give --admin on 127.0.0.1, or let only your monitoring reach it", address)
+}
+
 // isLoopback is false for a name other than localhost: what it stands for
 // may change.
 func isLoopback(address string) bool {

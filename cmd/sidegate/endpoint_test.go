@@ -25,9 +25,18 @@ func TestEndpoints(t *testing.T) {
 		if got := openWarning(c.listen, "") != ""; got != c.warned {
 			t.Errorf("%s: warned is %v; want %v", c.listen, got, c.warned)
 		}
+		if got := adminWarning(c.listen) != ""; got != c.warned {
+			t.Errorf("%s for admin: warned is %v; want %v", c.listen, got, c.warned)
+		}
 		if got := openWarning(c.listen, "tokens"); got != "" {
 			t.Errorf("%s with tokens: %s", c.listen, got)
 		}
+	}
+}
+
+func TestNoAdminNoWarning(t *testing.T) {
+	if got := adminWarning("off"); got != "" {
+		t.Error(got)
 	}
 }
 

@@ -53,6 +53,6 @@ func serviceLink(name string) bool {
 }
 
 func isList(f *pflag.Flag) bool {
-	_, ok := f.Value.(interface{ isList() })
+	_, ok := f.Value.(resetter)
 	return ok
 }

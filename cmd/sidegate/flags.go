@@ -111,7 +111,7 @@ func backendFlags(b *proxy.BackendConfig) *pflag.FlagSet {
 	fs.Var(stringList(&b.Env, "NAME[=VALUE]", false), "env", "give the tool server a variable, or the gate's own of that name; repeatable")
 	fs.Var(countValue(&b.Warm), "warm", "links kept started and unused")
 	fs.Var(countValue(&b.MaxLinks), "max-links", "links (child processes) at once")
-	fs.Var(durationValue(&b.LinkWait), "link-wait", "how long a call waits for a free link")
+	fs.Var(durationValue(&b.LinkWait), "link-wait", "how long initialize waits for a free link")
 	fs.Var(durationValue(&b.CallTimeout), "call-timeout", "how long a call may go without an answer or progress")
 	fs.Var(durationValue(&b.StopTimeout), "stop-timeout", "how long a child may take to end after its input is closed, and again after SIGTERM")
 	return fs
@@ -133,11 +133,11 @@ func (s *settings) guardFlags() *pflag.FlagSet {
 func (s *settings) limitFlags() *pflag.FlagSet {
 	g, fs := &s.gate, newFlags()
 	fs.Var(sizeValue(&g.MaxMessage), "max-message", "size of one message, either way")
-	fs.Var(sizeValue(&g.MaxHeader), "max-header", "size of a request's head")
+	fs.Var(sizeValue(&g.MaxHeader), "max-header", "size of a request's header")
 	fs.Var(sizeValue(&g.MaxBytesInFlight), "max-bytes-in-flight", "memory for all messages under way")
 	fs.Var(countValue(&g.MaxConnections), "max-connections", "client connections at once")
 	fs.Var(countValue(&g.MaxCalls), "max-calls", "calls in flight in one session")
-	fs.Var(durationValue(&g.HeaderTimeout), "header-timeout", "how long a request's head may take")
+	fs.Var(durationValue(&g.HeaderTimeout), "header-timeout", "how long a request's header may take")
 	fs.Var(durationValue(&g.BodyTimeout), "body-timeout", "how long each MiB of a body may take")
 	fs.Var(durationValue(&g.WriteTimeout), "write-timeout", "how long a client may read nothing of what is sent to it")
 	return fs

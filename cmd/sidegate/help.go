@@ -9,7 +9,14 @@ import (
 
 const runHelp = `Put a stdio tool server on the network: every client of the gate gets a process
 of its own, and only clients that keep the rules get through.
+`
 
+const checkHelp = `Validate what run would be given, and start nothing: flags, variables and file
+must be sound, COMMAND and the token file must be there. No address is listened
+on, so one that is taken shows only when the gate runs.
+`
+
+const usageHelp = `
 Usage:
   sidegate %s [flags] -- COMMAND [ARG...]
 
@@ -20,7 +27,8 @@ Example:
 const sourcesHelp = `
 A flag is also a variable (SIDEGATE_MAX_MESSAGE=16MiB, lists with commas) and a
 key of the file (max-message: 16MiB). Flags go before variables, variables
-before the file. In the file each backend may have its own env and limits:
+before the file. In the file each backend may have its own env and limits, which
+go before the file's for all, but not before a flag or a variable:
 
   backends:
     web: {command: [npx, -y, some-server], env: [HOME], max-links: 20}
@@ -32,7 +40,8 @@ before the file. In the file each backend may have its own env and limits:
 func gateHelp(groups []group) func(*cobra.Command, []string) {
 	return func(cmd *cobra.Command, _ []string) {
 		out := cmd.OutOrStdout()
-		fmt.Fprintf(out, runHelp, cmd.Name())
+		fmt.Fprint(out, cmd.Long)
+		fmt.Fprintf(out, usageHelp, cmd.Name())
 		for _, g := range groups {
 			fmt.Fprintf(out, "\n%s:\n%s", g.title, g.flags.FlagUsagesWrapped(helpWidth))
 		}

@@ -20,13 +20,15 @@ type setting struct {
 }
 
 // A resolver puts together what the operator said in three places. Whoever
-// speaks first keeps the word: flags, then environment, then file. A list is
-// replaced by a higher place, not extended.
+// speaks first keeps the word: flags, then environment, then file; and in the
+// file a backend's own value before the one for all. A list is replaced by a
+// higher place, not extended.
 type resolver struct {
 	*settings
 	flags *pflag.FlagSet // over settings; parsed from the command line already
 
 	found problems
+	above map[string]bool   // whether a flag was set on the command line or in the environment
 	where map[string]string // of each flag that was not set on the command line; for a backend's own, NAME FLAG
 }
 
@@ -35,6 +37,8 @@ type resolver struct {
 func (r *resolver) resolve(environ, command []string) error {
 	r.where = map[string]string{}
 	r.apply(environSettings(environ, r.flags, &r.found))
+	r.above = map[string]bool{}
+	r.flags.VisitAll(func(f *pflag.Flag) { r.above[f.Name] = f.Changed })
 	file := r.readFile()
 	if file != nil {
 		r.apply(file.settings)
@@ -89,9 +93,13 @@ func (r *resolver) apply(layer []setting) {
 	}
 }
 
-// setAll sets a flag to each of the values, through the flag's own parser.
+// setAll sets a flag to the values, through the flag's own parser. They replace
+// what a list held.
 func setAll(flags *pflag.FlagSet, s setting, found *problems) {
 	flag := flags.Lookup(s.flag)
+	if l, ok := flag.Value.(resetter); ok {
+		l.reset()
+	}
 	for _, v := range s.values {
 		if err := flag.Value.Set(v); err != nil {
 			found.add(s.where, err.Error())

@@ -93,32 +93,60 @@ func TestConfigFromEnvironment(t *testing.T) {
 	}
 }
 
-// A backend's own value goes before the one for all, wherever that was said;
-// its variables are added to those for all.
+// In the file a backend's own value goes before the one for all; a flag or a
+// variable goes before both, and a list is replaced in each case.
 func TestBackendsOwnValues(t *testing.T) {
 	const file = `
 warm: 3
 max-links: 30
+env: ALL=1
 backends:
   web:
     command: [sh, -c, "true", ""]
     warm: 0
+    max-links: 50
     env: OWN=1
     call-timeout: 5s
 `
-	s, err := resolved(t, []string{"--max-links=40", "--env=ALL=1"}, nil, file)
+	type values struct {
+		warm, maxLinks int
+		callTimeout    time.Duration
+		env            string
+	}
+	for _, c := range []struct {
+		name      string
+		args, env []string
+		want      values
+	}{
+		{"file", nil, nil, values{0, 50, 5 * time.Second, "OWN=1"}},
+		{"flags", []string{"--max-links=5", "--env=A=1", "--env=B=1"}, nil, values{0, 5, 5 * time.Second, "A=1 B=1"}},
+		{"environment", nil, []string{"SIDEGATE_MAX_LINKS=6", "SIDEGATE_ENV=A=1", "SIDEGATE_CALL_TIMEOUT=7s"}, values{0, 6, 7 * time.Second, "A=1"}},
+		{"flag and environment", []string{"--max-links=5", "--warm=1"}, []string{"SIDEGATE_MAX_LINKS=6"}, values{1, 5, 5 * time.Second, "OWN=1"}},
+		{"the default, as a flag", []string{"--max-links=256"}, nil, values{0, 256, 5 * time.Second, "OWN=1"}},
+	} {
+		s, err := resolved(t, c.args, c.env, file)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		b := s.gate.Backends[0]
+		if got := (values{b.Warm, b.MaxLinks, b.CallTimeout, strings.Join(b.Env, " ")}); got != c.want {
+			t.Errorf("%s: %+v; want %+v", c.name, got, c.want)
+		}
+		if got := strings.Join(b.Command, "|"); b.Name != "web" || b.LinkWait != 10*time.Second || got != "sh|-c|true|" {
+			t.Errorf("%s: backend is %+v", c.name, b)
+		}
+	}
+}
+
+// What is said for all in the file holds where a backend says nothing.
+func TestBackendWithoutOwnValues(t *testing.T) {
+	s, err := resolved(t, nil, nil, "warm: 3\nenv: ALL=1\nbackends: {web: {command: [sh]}}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := s.gate.Backends[0]
-	if b.Name != "web" || b.Warm != 0 || b.MaxLinks != 40 || b.CallTimeout != 5*time.Second || b.LinkWait != 10*time.Second {
+	if b := s.gate.Backends[0]; b.Warm != 3 || strings.Join(b.Env, " ") != "ALL=1" {
 		t.Errorf("backend is %+v", b)
-	}
-	if got := strings.Join(b.Command, "|"); got != "sh|-c|true|" {
-		t.Errorf("command is %s", got)
-	}
-	if got := strings.Join(b.Env, " "); got != "ALL=1 OWN=1" {
-		t.Errorf("env is %s", got)
 	}
 }
 
@@ -165,7 +193,7 @@ func TestProblemsOfBackends(t *testing.T) {
 		file string
 		want string
 	}{
-		{nil, "", `--backend: is missing: name the tool server, as in: sidegate run -- COMMAND`},
+		{nil, "", `COMMAND: is missing: name the tool server, as in: sidegate run -- npx -y @modelcontextprotocol/server-filesystem "$PWD"`},
 		{[]string{"--", "sh", "a\x00b"}, "", `COMMAND after --: must not hold a NUL character`},
 		{[]string{"--", ""}, "", `COMMAND after --: must start with the program's name; it starts with an empty argument`},
 		{[]string{"--backend=http://x/mcp", "--", "sh"}, "", `COMMAND after -- and --backend: name the tool server in one place only`},
@@ -183,6 +211,9 @@ func TestProblemsOfBackends(t *testing.T) {
 		{nil, "backends:\n  web: {warm: 1}\n", `FILE:2:3: backends.web: must have a command or a url`},
 		{nil, "backends:\n  web: {command: [sh], warm: 9, max-links: 3}\n", `FILE:2:30: backends.web.warm: must be at most --max-links, 3; it is 9`},
 		{nil, "warm: 9\nbackends:\n  web: {command: [sh], max-links: 3}\n", `FILE:1:7: warm: must be at most --max-links, 3; it is 9`},
+		// The place is that of the value that is used; the other one is looked at too.
+		{[]string{"--max-links=0"}, "backends:\n  web: {command: [sh], max-links: 3}\n", `--max-links: must be at least 1 and at most 1073741824; it is 0`},
+		{[]string{"--max-links=2"}, "backends:\n  web: {command: [sh], max-links: x}\n", `FILE:2:35: backends.web.max-links: must be a whole number; it is "x"`},
 		{[]string{"--env==x", "--", "sh"}, "", `--env: must be NAME=VALUE, or NAME to pass on the gate's own value; its name is ""`},
 	} {
 		_, err := resolved(t, c.args, nil, c.file)

@@ -79,13 +79,14 @@ func flagError(cmd *cobra.Command, err error) error {
 }
 
 // gateCommand makes a command that takes the gate's flags and COMMAND.
-func gateCommand(use, short string, run func(*cobra.Command, *settings) error) *cobra.Command {
+func gateCommand(use, short, long string, run func(*cobra.Command, *settings) error) *cobra.Command {
 	s := defaults()
 	groups := s.groups()
 	flags := flagSet(groups)
 	cmd := &cobra.Command{
 		Use:                   use + " [flags] -- COMMAND [ARG...]",
 		Short:                 short,
+		Long:                  long,
 		DisableFlagsInUseLine: true,
 		Args:                  onlyAfterDash,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -20,7 +20,7 @@ import (
 )
 
 func runCommand() *cobra.Command {
-	return gateCommand("run", "Put a tool server on the network", run)
+	return gateCommand("run", "Put a tool server on the network", runHelp, run)
 }
 
 // errKilled ends a gate that was told to end a second time.
@@ -76,16 +76,16 @@ func newGate(s *settings, log *zap.Logger) (*proxy.Gate, error) {
 }
 
 // warnings are what a sound configuration may still be wrong about. address is
-// where clients are served.
-func warnings(c *proxy.Config, address string) []string {
-	all := []string{openWarning(address, c.TokenFile), descriptorWarning(c)}
+// where clients are served, admin where the gate's state is, or "off".
+func warnings(c *proxy.Config, address, admin string) []string {
+	all := []string{openWarning(address, c.TokenFile), adminWarning(admin), descriptorWarning(c)}
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
 
 // announce says where the gate is: to programs on the log, to a person on
 // standard output.
 func announce(out io.Writer, s *settings, gate *proxy.Gate, log *zap.Logger) {
-	for _, warning := range warnings(&s.gate, gate.Address()) {
+	for _, warning := range warnings(&s.gate, gate.Address(), gate.AdminAddress()) {
 		log.Warn(warning)
 	}
 	log.Info("listening",

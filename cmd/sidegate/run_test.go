@@ -277,6 +277,7 @@ func TestRunCannotStart(t *testing.T) {
 	}
 	defer taken.Close()
 	address := taken.Addr().String()
+	file := writeFile(t, "")
 	for _, c := range []struct {
 		args []string
 		code int
@@ -285,6 +286,7 @@ func TestRunCannotStart(t *testing.T) {
 		{[]string{"--listen=" + address, "--admin=off", "--", "sh"}, exitListen, "--listen: " + address + " is in use"},
 		{[]string{"--listen=127.0.0.1:0", "--admin=" + address, "--", "sh"}, exitListen, "--admin: " + address + " is in use"},
 		{[]string{"--listen=unix:///nowhere/gate.sock", "--admin=off", "--", "sh"}, exitListen, "--listen: "},
+		{[]string{"--listen=unix://" + file, "--admin=off", "--", "sh"}, exitListen, "--listen: cannot listen on unix://" + file + ": something that is no socket stands there"},
 		{[]string{"--listen=127.0.0.1:0", "--", "no-such-program-here"}, exitUsage, "no such program in PATH"},
 		{[]string{"--listen=127.0.0.1:0", "--token-file=/nowhere/tokens", "--", "sh"}, exitUsage, "/nowhere/tokens"},
 		{[]string{"--listen=here", "--", "sh"}, exitUsage, "--listen: must be HOST:PORT"},

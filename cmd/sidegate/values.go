@@ -60,7 +60,10 @@ func (l *list[T]) Set(s string) error {
 // String is what pflag shows as the default: lists start empty.
 func (l *list[T]) String() string { return "" }
 func (l *list[T]) Type() string   { return l.kind }
-func (l *list[T]) isList()        {}
+func (l *list[T]) reset()         { *l.p = nil }
+
+// A resetter is a list, whatever its elements are.
+type resetter interface{ reset() }
 
 func stringValue(p *string, kind string) *value[string] {
 	return &value[string]{p, kind, parseString, func(s string) string { return s }}

@@ -15,7 +15,9 @@ import (
 )
 
 // recheck is how often the token file is looked at, and so how long a token
-// that was taken out of it may go on working.
+// that was taken out of it may go on letting requests in. What was let in
+// before is not cut: a stream that is open stays open, and a call in flight is
+// answered.
 const recheck = time.Second
 
 // tokens are those of the token file, read again when it changes. It is looked

@@ -93,6 +93,8 @@ func parseToken(line []byte) (token, error) {
 	}
 	name, secret, ok := bytes.Cut(line, []byte("="))
 	switch {
+	case ok && len(secret) == 0:
+		return token{}, fmt.Errorf("the token after = is missing; a line is TOKEN or NAME=TOKEN")
 	case !ok || !tokenForm.Match(secret):
 		return token{}, fmt.Errorf("a token has letters, digits and -._~+/ only, and = only at its end")
 	case !nameForm.Match(name):
