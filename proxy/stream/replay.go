@@ -89,7 +89,6 @@ func (b *Outbox) account(s *Stream, number uint64, size int) bool {
 	for r.events > b.options.ReplayEvents || r.bytes > b.options.ReplayBytes {
 		b.dropOldest()
 	}
-	r.compact()
 	return true
 }
 
@@ -106,21 +105,6 @@ func (b *Outbox) dropOldest() bool {
 		}
 	}
 	return false
-}
-
-// compact takes out the entries of events that are gone, when they are many.
-func (r *replay) compact() {
-	if len(r.log) <= 2*r.events+16 {
-		return
-	}
-	live := r.log[:0]
-	for _, e := range r.log {
-		if e.number >= e.stream.first {
-			live = append(live, e)
-		}
-	}
-	clear(r.log[len(live):])
-	r.log = live
 }
 
 // appendID appends the id of an event: the outbox's tag, the stream, the number.

@@ -31,6 +31,7 @@ type bench struct {
 	mu      sync.Mutex
 	dropped map[string]int
 	owners  sync.WaitGroup
+	clients []net.Conn
 }
 
 func (b *bench) Hold()    { b.holds.Add(1) }
@@ -52,6 +53,9 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	t.Cleanup(func() {
 		b.box.Close()
 		b.owners.Wait()
+		for end := time.Now().Add(20 * time.Second); b.budget.InUse() != 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond) // a writer may be about to let go of what it has written
+		}
 		if n := b.budget.InUse(); n != 0 {
 			t.Errorf("%d bytes are still in flight", n)
 		}
