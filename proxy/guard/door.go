@@ -125,6 +125,10 @@ func (g *Guard) principal(ctx *fasthttp.RequestCtx) (string, *refusal.Refusal) {
 	return principal, nil
 }
 
+// Rate counts one more message of a visitor that was let in and has sent it
+// without a request of its own.
+func (g *Guard) Rate(v *Visitor) *refusal.Refusal { return g.callerRate(v) }
+
 // callerRate counts the request for its caller: a principal whatever the
 // address, an address where there is no principal. All who come through a Unix
 // socket without a token are one caller.

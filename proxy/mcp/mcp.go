@@ -41,10 +41,29 @@ const (
 
 // Methods that the gate itself acts on; all others pass by name alone.
 const (
-	MethodInitialize = "initialize"
-	MethodPing       = "ping"
-	MethodCancelled  = "notifications/cancelled"
-	MethodProgress   = "notifications/progress"
+	MethodInitialize   = "initialize"
+	MethodPing         = "ping"
+	MethodCallTool     = "tools/call"
+	MethodGetPrompt    = "prompts/get"
+	MethodReadResource = "resources/read"
+	MethodSubscribe    = "resources/subscribe"
+	MethodUnsubscribe  = "resources/unsubscribe"
+	MethodSetLevel     = "logging/setLevel"
+
+	MethodInitialized = "notifications/initialized"
+	MethodCancelled   = "notifications/cancelled"
+	MethodProgress    = "notifications/progress"
+
+	MethodToolsChanged     = "notifications/tools/list_changed"
+	MethodPromptsChanged   = "notifications/prompts/list_changed"
+	MethodResourcesChanged = "notifications/resources/list_changed"
+	MethodResourceUpdated  = "notifications/resources/updated"
+	MethodRootsChanged     = "notifications/roots/list_changed"
+
+	// What a server asks its client.
+	MethodSample = "sampling/createMessage"
+	MethodElicit = "elicitation/create"
+	MethodRoots  = "roots/list"
 )
 
 // JSON-RPC error codes. Those of the gate itself are HTTP statuses as positive
@@ -53,5 +72,7 @@ const (
 const (
 	CodeParse          = -32700
 	CodeInvalidRequest = -32600
+	CodeMethodNotFound = -32601
+	CodeInvalidParams  = -32602
 	CodeInternal       = -32603
 )

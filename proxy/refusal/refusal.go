@@ -77,3 +77,9 @@ func appendString(dst []byte, s string) []byte {
 	}
 	return append(dst, '"')
 }
+
+// Server refuses a call with what the tool server, or the way to it, has said
+// by an HTTP status.
+func Server(status int, text string) *Refusal {
+	return &Refusal{Reason: "server", Status: status, Code: status, Close: closeInternal, Text: text}
+}

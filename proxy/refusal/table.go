@@ -8,6 +8,8 @@ import (
 
 // WebSocket close codes (RFC 6455, section 7.4.1).
 const (
+	closeGoingAway   = 1001
+	closeProtocol    = 1002
 	closeUnsupported = 1003
 	closePolicy      = 1008
 	closeTooBig      = 1009
@@ -28,6 +30,8 @@ var (
 	Method      = &Refusal{"method", 405, mcp.CodeInvalidRequest, closePolicy, 0, "this HTTP method is not served here; see Allow"}
 	ContentType = &Refusal{"content_type", 415, mcp.CodeInvalidRequest, closeUnsupported, 0, "the body must be sent as Content-Type: application/json"}
 	Accept      = &Refusal{"accept", 406, mcp.CodeInvalidRequest, closePolicy, 0, "Accept must list application/json and text/event-stream (GET: text/event-stream)"}
+	Upgrade     = &Refusal{"upgrade", 426, mcp.CodeInvalidRequest, closePolicy, 0, "only WebSocket is spoken here; ask for it with Connection: Upgrade and Upgrade: websocket"}
+	Subprotocol = &Refusal{"subprotocol", 400, mcp.CodeInvalidRequest, closePolicy, 0, "none of these WebSocket subprotocols is spoken here; offer mcp, or none"}
 	HeaderSize  = &Refusal{"header_size", 431, mcp.CodeInvalidRequest, closePolicy, 0, "the request's header is past the limit (--max-header)"}
 	BadHTTP     = &Refusal{"http", 400, mcp.CodeInvalidRequest, closePolicy, 0, "this is not a well-formed HTTP request"}
 	SlowHeader  = &Refusal{"header_timeout", 408, 408, closePolicy, 0, "the request's header, or the first byte of its body, did not arrive in time (--header-timeout)"}
@@ -40,23 +44,30 @@ var (
 	Envelope  = &Refusal{"envelope", 400, mcp.CodeInvalidRequest, closePolicy, 0, "the body is not a JSON-RPC 2.0 message"}
 	Revision  = &Refusal{"revision", 400, mcp.CodeInvalidRequest, closePolicy, 0, "this MCP-Protocol-Version is not served"}
 	NoSession = &Refusal{"no_session", 400, mcp.CodeInvalidRequest, closePolicy, 0, "an Mcp-Session-Id header is required; send initialize first"}
+	Frames    = &Refusal{"frames", 400, mcp.CodeInvalidRequest, closeProtocol, 0, "what came on the connection is not WebSocket, or no text"}
 
 	// Session answers alike whether the id was guessed, ended, expired, or is
 	// another caller's: the answer must not tell which ids are alive.
-	Session     = &Refusal{"session", 404, 404, closePolicy, 0, "there is no such session; send initialize to open a new one"}
-	Initialized = &Refusal{"initialized", 400, mcp.CodeInvalidRequest, closePolicy, 0, "this session is initialized already"}
-	DuplicateID = &Refusal{"duplicate_id", 400, mcp.CodeInvalidRequest, closePolicy, 0, "a call with this id is in flight already in this session"}
-	LastEventID = &Refusal{"last_event_id", 400, mcp.CodeInvalidRequest, closePolicy, 0, "this Last-Event-ID is not one of this session, or what followed it is no longer held"}
-	Calls       = &Refusal{"calls", 429, 429, closeTryLater, time.Second, "this session has as many calls in flight as it may (--max-calls); wait for one to end"}
-	Sessions    = &Refusal{"sessions", 503, 503, closeTryLater, 5 * time.Second, "the gate has as many sessions as it may (--max-sessions); end one or try again later"}
-	Draining    = &Refusal{"draining", 503, 503, closeTryLater, time.Second, "the gate is shutting down; connect again to reach its successor"}
+	Session       = &Refusal{"session", 404, 404, closePolicy, 0, "there is no such session; send initialize to open a new one"}
+	Uninitialized = &Refusal{"uninitialized", 400, mcp.CodeInvalidRequest, closePolicy, 0, "this session is not initialized: send initialize, and wait for its answer"}
+	Initialized   = &Refusal{"initialized", 400, mcp.CodeInvalidRequest, closePolicy, 0, "this session is initialized already"}
+	DuplicateID   = &Refusal{"duplicate_id", 400, mcp.CodeInvalidRequest, closePolicy, 0, "a call with this id is in flight already in this session"}
+	LastEventID   = &Refusal{"last_event_id", 400, mcp.CodeInvalidRequest, closePolicy, 0, "this Last-Event-ID is not one of this session, or what followed it is no longer held"}
+	Calls         = &Refusal{"calls", 429, 429, closeTryLater, time.Second, "this session has as many calls in flight as it may (--max-calls); wait for one to end"}
+	Sessions      = &Refusal{"sessions", 503, 503, closeTryLater, 5 * time.Second, "the gate has as many sessions as it may (--max-sessions); end one or try again later"}
+	Draining      = &Refusal{"draining", 503, 503, closeGoingAway, time.Second, "the gate is shutting down; connect again to reach its successor"}
 
 	Links       = &Refusal{"links", 503, 503, closeTryLater, 5 * time.Second, "no tool server is free (--max-links); try again later"}
 	Start       = &Refusal{"start", 503, 503, closeTryLater, 5 * time.Second, "the tool server could not be started; its last words are in the gate's log"}
 	Busy        = &Refusal{"busy", 503, 503, closeTryLater, time.Second, "the tool server does not read its input; try again shortly"}
 	Ended       = &Refusal{"ended", 503, 503, closeTryLater, 0, "the tool server ended before it answered; send initialize to open a new session"}
+	EndedShared = &Refusal{"ended", 503, 503, closeTryLater, 0, "the tool server ended before it answered; call again"}
 	ServerSize  = &Refusal{"server_size", 413, 413, closeTooBig, 0, "the tool server's answer is larger than the limit (--max-message) and was dropped"}
 	ServerJSON  = &Refusal{"server_json", 502, 502, closeInternal, 0, "the tool server's answer is not a valid JSON-RPC message and was dropped"}
+	Level       = &Refusal{"level", 400, mcp.CodeInvalidParams, closePolicy, 0, "this is no log level"}
+	Unattended  = &Refusal{"unattended", 404, mcp.CodeMethodNotFound, closePolicy, 0, "nobody can answer this: no call is in flight on this connection whose client could be asked"}
+	Incapable   = &Refusal{"incapable", 404, mcp.CodeMethodNotFound, closePolicy, 0, "the client did not declare the capability that this needs"}
+	Unshared    = &Refusal{"unshared", 404, mcp.CodeMethodNotFound, closePolicy, 0, "this is not served where clients share a tool server (--isolation); it would tell one client about another"}
 	CallTimeout = &Refusal{"call_timeout", 504, 504, closeTryLater, 0, "the tool server did not answer in time (--call-timeout); the call was cancelled"}
 	Cancelled   = &Refusal{"cancelled", 408, 408, closeTryLater, 0, "the call was cancelled by its client"}
 	Questions   = &Refusal{"questions", 503, 503, closeTryLater, 0, "the client has too many open requests of this server; wait until it has answered some"}

@@ -31,6 +31,11 @@ type Budget interface {
 type Buffer struct {
 	B []byte
 
+	// Header is what stood in the HTTP request that the message came in, as
+	// header lines, where the server is to see it. It is not kept with the
+	// memory, and not counted.
+	Header []byte
+
 	budget  Budget // that was charged, nil where none was
 	charged int64  // bytes to give back to budget
 	live    bool   // between Acquire and Release
@@ -64,6 +69,7 @@ func (b *Buffer) Release() {
 		b.budget.Release(b.charged)
 	}
 	b.B = b.B[:0]
+	b.Header = nil
 	b.budget = nil
 	b.charged = 0
 	b.live = false

@@ -1,0 +1,78 @@
+package guard
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// notForwarded are the headers of a request that end at the gate: those that
+// belong to the connection (RFC 9110, section 7.6.1), those that say how the
+// message is framed, which is done anew, those that the gate sets itself, and
+// those by which hosts inside tell each other who the client is.
+var notForwarded = map[string]bool{
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
+	"Transfer-Encoding": true, "Upgrade": true, "Http2-Settings": true,
+	"Content-Length": true, "Content-Type": true, "Content-Encoding": true, "Expect": true,
+	"Host": true, "Origin": true, "Accept": true, "Accept-Encoding": true,
+	"Mcp-Session-Id": true, "Mcp-Protocol-Version": true, "Last-Event-Id": true,
+	"Forwarded": true, "Via": true, "X-Real-Ip": true, "X-Original-Url": true, "X-Rewrite-Url": true, "X-Http-Method-Override": true,
+}
+
+// notForwardedBeginnings are beginnings of such names.
+var notForwardedBeginnings = []string{"Proxy-", "X-Forwarded-", "Sec-Websocket-", "Sidegate-"}
+
+// AppendForwarded appends the header lines of a request that a tool server is
+// to see, each ended by CRLF: the end-to-end ones, and the client's address in
+// X-Forwarded-For. Authorization is among them where the gate itself asks for
+// no token; else it is the gate's, and no server may learn it.
+func (g *Guard) AppendForwarded(dst []byte, h *fasthttp.RequestHeader, v *Visitor) []byte {
+	hop := h.PeekAll(fasthttp.HeaderConnection)
+	for key, value := range h.All() {
+		name := string(key)
+		switch {
+		case !isToken(key) || !isFieldValue(value):
+		case notForwarded[name] || hasBeginning(name) || namedIn(hop, name):
+		case name == fasthttp.HeaderAuthorization && g.tokens != nil:
+		default:
+			dst = append(append(append(append(dst, key...), ": "...), value...), "\r\n"...)
+		}
+	}
+	if v.Address.IsValid() {
+		dst = append(dst, "X-Forwarded-For: "...)
+		dst = append(v.Address.AppendTo(dst), "\r\n"...)
+	}
+	return dst
+}
+
+func hasBeginning(name string) bool {
+	for _, b := range notForwardedBeginnings {
+		if strings.HasPrefix(name, b) {
+			return true
+		}
+	}
+	return false
+}
+
+// namedIn tells whether a Connection header makes name one of the connection.
+func namedIn(connection [][]byte, name string) bool {
+	for _, list := range connection {
+		for option := range bytes.SplitSeq(list, []byte(",")) {
+			if strings.EqualFold(string(bytes.TrimSpace(option)), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isFieldValue tells whether a header's value is one: nothing in it ends a line.
+func isFieldValue(value []byte) bool {
+	for _, c := range value {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
