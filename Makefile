@@ -18,7 +18,7 @@ help: ## say what there is to do
 build: ## build the gate: ./sidegate, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o sidegate ./cmd/sidegate
 
-run: build ## start the gate in front of the demo tool server (FLAGS='--listen 127.0.0.1:9000')
+run: build ## start the gate in front of the demo tool server and print its doors (FLAGS='--listen 127.0.0.1:9000')
 	./sidegate run --curl $(FLAGS) -- ./sidegate demo
 
 test: ## run the tests; what needs Node or Python skips where make clients has not installed it

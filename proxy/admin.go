@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
+	"sidegate/proxy/metrics"
 	"sidegate/proxy/refusal"
 )
 
@@ -23,11 +26,16 @@ func (g *Gate) serveAdmin(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	ctx.SetContentType("text/plain; charset=utf-8")
-	switch string(ctx.Path()) {
+	path := string(ctx.Path())
+	if name, ok := strings.CutPrefix(path, "/readyz/"); ok && g.named(name) != nil {
+		g.serveReady(ctx, name)
+		return
+	}
+	switch path {
 	case "/livez":
 		ctx.SetBodyString("ok\n")
 	case "/readyz":
-		g.serveReady(ctx)
+		g.serveReady(ctx, "")
 	case "/metrics":
 		fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(g.metrics.Registry, promhttp.HandlerOpts{}))(ctx)
 	default:
@@ -35,8 +43,9 @@ func (g *Gate) serveAdmin(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// serveReady says whether the gate can take new sessions, and if not why.
-func (g *Gate) serveReady(ctx *fasthttp.RequestCtx) {
+// serveReady says whether the gate can take new sessions, and if not why: for
+// all servers, or for the one that is named.
+func (g *Gate) serveReady(ctx *fasthttp.RequestCtx, name string) {
 	select {
 	case <-g.draining:
 		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
@@ -44,9 +53,18 @@ func (g *Gate) serveReady(ctx *fasthttp.RequestCtx) {
 		return
 	default:
 	}
-	if err := g.pool.Ready(); err != nil {
+	var troubles []string
+	for _, s := range g.servers {
+		if name != "" && name != s.config.Name {
+			continue
+		}
+		if err := s.pool.Ready(); err != nil {
+			troubles = append(troubles, s.config.Name+": "+err.Error())
+		}
+	}
+	if len(troubles) > 0 {
 		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
-		ctx.SetBodyString(err.Error() + "\n")
+		ctx.SetBodyString(strings.Join(troubles, "\n") + "\n")
 		return
 	}
 	ctx.SetBodyString("ok\n")
@@ -56,10 +74,6 @@ func (g *Gate) serveReady(ctx *fasthttp.RequestCtx) {
 // of it there may be.
 func (g *Gate) measure() {
 	m, c := g.metrics, g.config
-	m.Gauge("sessions", "Sessions that are open.", nil, func() float64 { return float64(g.sessions.Len()) })
-	m.Limit("sessions", float64(c.MaxSessions))
-	m.Gauge("calls_in_flight", "Calls that wait for their answer.", nil, func() float64 { return float64(g.sessions.InFlight()) })
-	m.Gauge("session_calls_limit", "The most calls in flight that one session may have.", nil, func() float64 { return float64(c.MaxCalls) })
 	m.Gauge("bytes_in_flight", "Bytes of messages on their way.", nil, func() float64 { return float64(g.budget.InUse()) })
 	m.Limit("bytes_in_flight", float64(c.MaxBytesInFlight))
 	m.Gauge("replay_bytes", "Bytes of written events that are kept for clients that resume.", nil, func() float64 { return float64(g.replay.InUse()) })
@@ -67,9 +81,23 @@ func (g *Gate) measure() {
 	m.Gauge("connections", "Client connections that are open.", nil, func() float64 { return float64(g.sockets.InUse()) })
 	m.Limit("connections", float64(c.MaxConnections))
 	m.Gauge("message_bytes_limit", "The most bytes that a message may have.", nil, func() float64 { return float64(c.MaxMessage) })
-	b := c.Backends[0]
-	m.Limit("links", float64(b.MaxLinks))
-	for state, count := range g.pool.Counts() {
-		m.Gauge("links", "Links by state.", prometheus.Labels{"backend": b.Name, "state": state}, func() float64 { return float64(count()) })
+	for _, s := range g.servers {
+		s.measure(m)
+	}
+}
+
+// measure registers what is in use of one server.
+func (s *server) measure(m *metrics.Metrics) {
+	own := prometheus.Labels{"backend": s.config.Name}
+	fixed := func(name, help string, limit int) {
+		m.Gauge(name, help, own, func() float64 { return float64(limit) })
+	}
+	m.Gauge("sessions", "Sessions that are open.", own, func() float64 { return float64(s.sessions.Len()) })
+	fixed("sessions_limit", "The most there may be of sidegate_sessions.", s.config.MaxSessions)
+	m.Gauge("calls_in_flight", "Calls that wait for their answer.", own, func() float64 { return float64(s.sessions.InFlight()) })
+	fixed("session_calls_limit", "The most calls in flight that one session may have.", s.config.MaxCalls)
+	fixed("links_limit", "The most there may be of sidegate_links.", s.config.MaxLinks)
+	for state, count := range s.pool.Counts() {
+		m.Gauge("links", "Links by state.", prometheus.Labels{"backend": s.config.Name, "state": state}, func() float64 { return float64(count()) })
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"sidegate/limits"
+	"sidegate/proxy/backend"
 	"sidegate/proxy/backend/stdio"
 	"sidegate/proxy/wire"
 )
@@ -64,13 +65,13 @@ func echo(in io.Reader, out io.Writer) {
 func testConfig() *Config {
 	return &Config{
 		Listen: "127.0.0.1:0", Admin: "off",
-		MaxMessage: 16 << 20, MaxHeader: 16 << 10, MaxBytesInFlight: 256 << 20, MaxConnections: 1000, MaxCalls: 64,
+		MaxMessage: 16 << 20, MaxHeader: 16 << 10, MaxBytesInFlight: 256 << 20, MaxConnections: 1000,
 		HeaderTimeout: 10 * time.Second, BodyTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
-		MaxSessions: 1000, IdleTimeout: time.Minute, SessionLifetime: time.Hour, KeepAlive: 15 * time.Second,
+		IdleTimeout: time.Minute, SessionLifetime: time.Hour, KeepAlive: 15 * time.Second,
 		ReplayEvents: 1000, ReplayBytes: 4 << 20, Grace: 10 * time.Second,
 		Backends: []BackendConfig{{
 			Name: "default", Command: []string{os.Args[0]}, Env: []string{echoVariable + "=1"},
-			Warm: 1, MaxLinks: 10, LinkWait: 10 * time.Second, CallTimeout: time.Hour, StopTimeout: 5 * time.Second,
+			Isolation: IsolationSession, Links: 1, MaxSessions: 1000, MaxCalls: 64, Warm: 1, MaxLinks: 10, LinkWait: 10 * time.Second, CallTimeout: time.Hour, StopTimeout: 5 * time.Second,
 		}},
 	}
 }
@@ -84,7 +85,7 @@ func startGate(tb testing.TB, c *Config) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g, err := New(c, server, budget, zap.NewNop())
+	g, err := New(c, []backend.Backend{server}, budget, zap.NewNop())
 	if err != nil {
 		tb.Fatal(err)
 	}

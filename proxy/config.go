@@ -9,12 +9,23 @@ import (
 // environment and file, where the defaults live too; a zero Config is not a
 // usable one. Sizes are in bytes.
 type Config struct {
+	// Version is the gate's own, as it tells tool servers.
+	Version string
+
 	// Listen is where clients come in: HOST:PORT, an empty HOST for all
 	// addresses, port 0 for any free one; or unix:///PATH.
 	Listen string
 	// Admin is where /livez, /readyz and /metrics are served, in the same
 	// forms, or "off".
 	Admin string
+	// PublicURL is where clients find the gate, which may be below a path; ""
+	// where they are not told.
+	PublicURL string
+	// SSE serves HTTP+SSE too, at /sse and /messages.
+	SSE bool
+	// Compress takes and sends compressed messages over WebSocket, where the
+	// client offers it.
+	Compress bool
 
 	// Guard.
 
@@ -33,14 +44,12 @@ type Config struct {
 	MaxHeader        int // bytes of a request's header
 	MaxBytesInFlight int64
 	MaxConnections   int
-	MaxCalls         int // in flight in one session
 	HeaderTimeout    time.Duration
 	BodyTimeout      time.Duration // granted anew for each MiB that arrives
 	WriteTimeout     time.Duration // how long a reader may take nothing before its connection is closed
 
 	// Sessions.
 
-	MaxSessions     int
 	IdleTimeout     time.Duration // without a call in flight and without an open stream
 	SessionLifetime time.Duration // however busy
 	KeepAlive       time.Duration // between comments on a stream that is silent
@@ -61,11 +70,18 @@ type BackendConfig struct {
 	Command []string // program and arguments; empty for a URL
 	URL     string   // "" for a command
 
+	Pass []string // other paths of an HTTP server that are let through: exact, or with all below where it ends with "/"
+
 	Env []string // NAME=VALUE, or NAME for the gate's own value
 
+	Isolation string // who shares a link: "session", "principal" or "shared"
+	Links     int    // shared links for each kind of client, where they are shared
+
+	MaxSessions int
+	MaxCalls    int           // in flight in one session
 	Warm        int           // links kept started and unused
 	MaxLinks    int           // links at once, warm ones included
 	LinkWait    time.Duration // for a free link, before initialize is refused; 0: refused at once
 	CallTimeout time.Duration // of one call, restarted by progress
-	StopTimeout time.Duration // for a child to end after its input was closed, and again after TERM
+	StopTimeout time.Duration // for a child to end after its input was closed, and again after TERM; for a connection to end once it was closed
 }

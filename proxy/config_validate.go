@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +38,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	c.validateListeners(add)
+	add("public-url", checkPublicURL(c.PublicURL))
 	c.validateGuard(add)
 	c.validateLimits(add)
 	c.validateSessions(add)
@@ -95,68 +94,18 @@ func (c *Config) validateLimits(add func(flag, reason string)) {
 		add("max-bytes-in-flight", fmt.Sprintf("must be at least --max-message, %d bytes; it is %d", c.MaxMessage, c.MaxBytesInFlight))
 	}
 	add("max-connections", checkCount(c.MaxConnections, 1))
-	add("max-calls", checkCount(c.MaxCalls, 1))
 	add("header-timeout", checkTimeout(c.HeaderTimeout))
 	add("body-timeout", checkTimeout(c.BodyTimeout))
 	add("write-timeout", checkTimeout(c.WriteTimeout))
 }
 
 func (c *Config) validateSessions(add func(flag, reason string)) {
-	add("max-sessions", checkCount(c.MaxSessions, 1))
 	add("idle-timeout", checkTimeout(c.IdleTimeout))
 	add("session-lifetime", checkTimeout(c.SessionLifetime))
 	add("keep-alive", checkTimeout(c.KeepAlive))
 	add("replay-events", checkCount(c.ReplayEvents, 0))
 	add("replay-bytes", checkSize(int64(c.ReplayBytes), 0, 1<<30))
 	add("grace", checkWait(c.Grace))
-}
-
-func (c *Config) validateBackends() []error {
-	if len(c.Backends) == 0 {
-		return []error{&FlagError{Flag: "backend", Reason: `is missing: name the tool server, as in: sidegate run -- npx -y @modelcontextprotocol/server-filesystem "$PWD"`}}
-	}
-	var errs []error
-	for i := range c.Backends {
-		b := &c.Backends[i]
-		b.validate(func(flag, reason string) {
-			if reason != "" {
-				errs = append(errs, &FlagError{Backend: b.Name, Flag: flag, Reason: reason})
-			}
-		})
-		if slices.ContainsFunc(c.Backends[:i], func(o BackendConfig) bool { return o.Name == b.Name }) {
-			errs = append(errs, &FlagError{Backend: b.Name, Flag: "backend", Reason: fmt.Sprintf("stands for two backends named %q", b.Name)})
-		}
-	}
-	return errs
-}
-
-var backendName = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
-
-func (b *BackendConfig) validate(add func(flag, reason string)) {
-	if !backendName.MatchString(b.Name) {
-		add("backend", fmt.Sprintf("must have a name of 1 to 63 characters a-z, 0-9 and -; it is %q", b.Name))
-	}
-	switch {
-	case len(b.Command) > 0 && b.URL != "":
-		add("url", "cannot stand beside command: give one of the two")
-	case len(b.Command) == 0 && b.URL == "":
-		add("command", "must have a command or a url")
-	case b.URL != "":
-		add("url", checkURL(b.URL))
-	default:
-		add("command", checkCommand(b.Command))
-	}
-	for _, e := range b.Env {
-		add("env", checkEnv(e))
-	}
-	add("max-links", checkCount(b.MaxLinks, 1))
-	add("warm", checkCount(b.Warm, 0))
-	if b.Warm > b.MaxLinks && b.MaxLinks > 0 {
-		add("warm", fmt.Sprintf("must be at most --max-links, %d; it is %d", b.MaxLinks, b.Warm))
-	}
-	add("link-wait", checkWait(b.LinkWait))
-	add("call-timeout", checkTimeout(b.CallTimeout))
-	add("stop-timeout", checkTimeout(b.StopTimeout))
 }
 
 // The checks below return what is allowed and what was given, or "".
@@ -175,6 +124,22 @@ func checkAddress(s string) string {
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return bad
+	}
+	return ""
+}
+
+// checkPublicURL takes what a client could be pointed at, to which paths are
+// appended.
+func checkPublicURL(s string) string {
+	if s == "" {
+		return ""
+	}
+	u, err := url.Parse(s)
+	if err == nil && u.User != nil {
+		return "must not hold a user or a password: every client is told it"
+	}
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return fmt.Sprintf("must be http://HOST[:PORT][/PATH] or https://…, without a query; it is %q", s)
 	}
 	return ""
 }
@@ -234,40 +199,3 @@ func checkWait(d time.Duration) string {
 
 // maxTimeout keeps sums with a time of day far from overflow.
 const maxTimeout = 10_000 * time.Hour
-
-// backendSchemes are the kinds of server that a URL can name.
-var backendSchemes = []string{"http", "https", "http+unix", "unix", "tcp", "ws", "wss"}
-
-func checkURL(s string) string {
-	allowed := "must be a URL that starts with " + strings.Join(backendSchemes, "://, ") + "://"
-	u, err := url.Parse(s)
-	if err != nil {
-		return allowed // without s, which may hold a password
-	}
-	if u.User != nil {
-		return "must not hold a user or a password: they would end up in logs"
-	}
-	if !slices.Contains(backendSchemes, u.Scheme) || u.Host == "" && u.Path == "" {
-		return fmt.Sprintf("%s; it is %q", allowed, s)
-	}
-	return ""
-}
-
-func checkCommand(argv []string) string {
-	if argv[0] == "" {
-		return "must start with the program's name; it starts with an empty argument"
-	}
-	if slices.ContainsFunc(argv, func(a string) bool { return strings.ContainsRune(a, 0) }) {
-		return "must not hold a NUL character"
-	}
-	return ""
-}
-
-func checkEnv(s string) string {
-	name, _, _ := strings.Cut(s, "=")
-	if name == "" || strings.ContainsAny(name, " \t\n") || strings.ContainsRune(s, 0) {
-		// The value stays out of the message: it may well be a secret.
-		return fmt.Sprintf("must be NAME=VALUE, or NAME to pass on the gate's own value; its name is %q", name)
-	}
-	return ""
-}

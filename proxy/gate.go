@@ -10,7 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -18,11 +21,12 @@ import (
 
 	"sidegate/limits"
 	"sidegate/proxy/backend"
+	"sidegate/proxy/frontend/sse"
 	"sidegate/proxy/frontend/streamable"
+	"sidegate/proxy/frontend/websocket"
 	"sidegate/proxy/guard"
-	"sidegate/proxy/link"
 	"sidegate/proxy/metrics"
-	"sidegate/proxy/session"
+	"sidegate/proxy/refusal"
 	"sidegate/proxy/stream"
 )
 
@@ -38,26 +42,34 @@ const (
 
 // A Gate is one running gate.
 type Gate struct {
-	config     *Config
-	log        *zap.Logger
-	metrics    *metrics.Metrics
-	guard      *guard.Guard
-	budget     *limits.Bytes
-	replay     *limits.Bytes // what is kept of written events, over all sessions
-	sockets    *limits.Slots
-	bodies     bodyReader
-	pool       *link.Pool
-	sessions   *session.Manager
-	streamable *streamable.Frontend
+	config   *Config
+	log      *zap.Logger
+	metrics  *metrics.Metrics
+	guard    *guard.Guard
+	budget   *limits.Bytes
+	replay   *limits.Bytes // what is kept of written events, over all sessions
+	sockets  *limits.Slots
+	bodies   bodyReader
+	keeper   *stream.Keeper
+	servers  []*server // the first is the default one
+	frontend frontends
 
 	server, admin     *fasthttp.Server
 	listener, adminLn net.Listener
 	draining          chan struct{} // closed when the end begins
 }
 
-// New makes a gate in front of one backend. budget is the one that the backend
-// charges what it reads to. Nothing is started and nothing listens yet.
-func New(c *Config, b backend.Backend, budget *limits.Bytes, log *zap.Logger) (*Gate, error) {
+// frontends are the doors for messages.
+type frontends struct {
+	streamable *streamable.Frontend
+	sse        *sse.Frontend
+	websocket  *websocket.Frontend
+}
+
+// New makes a gate in front of backends, one for each that c names. budget is
+// the one that they charge what they read to. Nothing is started and nothing
+// listens yet.
+func New(c *Config, backends []backend.Backend, budget *limits.Bytes, log *zap.Logger) (*Gate, error) {
 	door, err := guard.New(guard.Config{
 		AllowHosts: c.AllowHosts, AllowOrigins: c.AllowOrigins, TrustProxies: c.TrustProxy, TokenFile: c.TokenFile,
 		Rate: c.Rate, Burst: c.Burst, AddressRate: c.AddressRate, AddressBurst: c.AddressBurst, Log: log,
@@ -72,58 +84,48 @@ func New(c *Config, b backend.Backend, budget *limits.Bytes, log *zap.Logger) (*
 		bodies:   bodyReader{limit: c.MaxMessage, timeout: c.BodyTimeout, budget: budget},
 		draining: make(chan struct{}),
 	}
-	g.pool = link.NewPool(b, g.poolOptions())
-	g.sessions = session.NewManager(g.sessionOptions(), g.pool)
-	g.streamable = streamable.New(streamable.Options{
-		WriteTimeout: c.WriteTimeout, Idle: idleConnection, Budget: budget, Check: g.check, Refused: g.refused, Again: g.again,
-	})
-	g.server = g.newServer(g.serve)
-	g.admin = g.newServer(g.serveAdmin)
+	g.keeper = stream.NewKeeper(stream.KeeperOptions{WriteTimeout: c.WriteTimeout, Idle: idleConnection, Again: g.again})
+	for i, b := range backends {
+		g.servers = append(g.servers, g.newServer(&c.Backends[i], b))
+	}
+	if g.frontend, err = g.newFrontends(); err != nil {
+		return nil, err
+	}
+	g.server = g.newServerHTTP(g.serve)
+	g.admin = g.newServerHTTP(g.serveAdmin)
 	g.measure()
 	return g, nil
 }
 
-func (g *Gate) poolOptions() link.PoolOptions {
-	b := g.config.Backends[0]
-	return link.PoolOptions{
-		Warm: b.Warm, MaxLinks: b.MaxLinks, Wait: b.LinkWait,
-		Link:      link.Options{CallTimeout: b.CallTimeout, MaxMessage: g.config.MaxMessage, Dropped: g.dropped},
-		Restarted: g.metrics.LinkRestarts.Inc,
-		Log:       g.log,
-	}
-}
-
-func (g *Gate) sessionOptions() session.Options {
-	c := g.config
-	calls := g.metrics.Calls("streamable", "legacy")
-	streams := g.metrics.Streams.WithLabelValues("streamable")
-	return session.Options{
-		MaxSessions: c.MaxSessions, MaxCalls: c.MaxCalls, Idle: c.IdleTimeout, Lifetime: c.SessionLifetime,
-		Stream: &stream.Options{
-			ReplayEvents: c.ReplayEvents, ReplayBytes: c.ReplayBytes,
-			Replay:    g.replay,
-			KeepAlive: c.KeepAlive, WriteTimeout: c.WriteTimeout, Retry: retry,
-			Dropped: g.dropped, Opened: streams.Inc, Closed: streams.Dec,
-		},
-		Ended: func(method int, how metrics.Outcome, lasted time.Duration) {
-			calls.Ended(method, how)
-			g.metrics.CallSeconds.Observe(lasted.Seconds())
-		},
-		Dropped: g.dropped,
-	}
+func (g *Gate) newFrontends() (frontends, error) {
+	public, err := url.Parse(g.config.PublicURL)
+	return frontends{
+		streamable: streamable.New(streamable.Options{Keeper: g.keeper, Budget: g.budget, Check: g.check, Refused: g.refused}),
+		sse: sse.New(sse.Options{
+			Keeper: g.keeper, WriteTimeout: g.config.WriteTimeout, PublicURL: public,
+			Budget: g.budget, Check: g.check, Refused: g.refused,
+		}),
+		websocket: websocket.New(websocket.Options{
+			Keeper: g.keeper, WriteTimeout: g.config.WriteTimeout, Budget: g.budget, MaxMessage: g.config.MaxMessage, Compress: g.config.Compress,
+			Check: g.check, Refused: g.refused,
+			Rate: func(principal string, address netip.Addr) *refusal.Refusal {
+				return g.guard.Rate(&guard.Visitor{Principal: principal, Address: address})
+			},
+		}),
+	}, err
 }
 
 func (g *Gate) dropped(what string) { g.metrics.Dropped.WithLabelValues(what).Inc() }
 
-// newServer sets the HTTP server up so that the gate decides: it hands a
+// newServerHTTP sets the HTTP server up so that the gate decides: it hands a
 // request over as soon as the head is read (a body is read by bodyReader,
 // after the door), and gives up hijacked connections for good.
-func (g *Gate) newServer(handler fasthttp.RequestHandler) *fasthttp.Server {
+func (g *Gate) newServerHTTP(handler fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      handler,
 		ErrorHandler:                 g.malformed,
 		ExpectHandler:                g.expected,
-		Logger:                       quiet{g.log},
+		Logger:                       hush{g.log},
 		Concurrency:                  1 << 20, // the listener counts connections
 		ReadBufferSize:               g.config.MaxHeader,
 		ReadTimeout:                  g.config.HeaderTimeout,
@@ -154,8 +156,9 @@ func (g *Gate) again(s *stream.Socket) {
 func (g *Gate) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { g.pool.Run(background) })
-	running.Go(func() { g.sessions.Run(background) })
+	for _, s := range g.servers {
+		running.Go(func() { s.run(background) })
+	}
 	failed := make(chan error, 2)
 	running.Go(func() { failed <- g.server.Serve(g.listener) })
 	if g.adminLn != nil {
@@ -179,16 +182,16 @@ func (g *Gate) Run(ctx context.Context) error {
 func (g *Gate) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), g.config.Grace)
 	defer cancel()
-	g.log.Info("draining", zap.Int("sessions", g.sessions.Len()), zap.Int("calls", g.sessions.InFlight()))
+	g.log.Info("draining", zap.Int("sessions", g.sessions()), zap.Int("calls", g.inFlight()))
 
-	close(g.draining)                 // 1. unready
-	finished := g.sessions.Drain(ctx) // 2. no new sessions, no new calls; calls in flight are answered
-	g.sessions.Close(ctx)             // 3. streams end
+	close(g.draining)                                 // 1. unready
+	finished := g.quiet(ctx)                          // 2. no new sessions, no new calls; calls in flight are answered
+	g.each(func(s *server) { s.sessions.Close(ctx) }) // 3. streams end
 	flush, cancelFlush := atLeast(ctx, lastWords)
 	defer cancelFlush()
-	g.streamable.Wait(flush)         // 4. what was said has gone out
-	g.pool.Close(ctx)                // 5. children end
-	end(flush, g.server, g.listener) // 6. clients' connections are closed
+	g.keeper.Wait(flush)                          // 4. what was said has gone out
+	g.each(func(s *server) { s.pool.Close(ctx) }) // 5. children end
+	end(flush, g.server, g.listener)              // 6. clients' connections are closed
 	if g.adminLn != nil {
 		end(flush, g.admin, g.adminLn)
 	}
@@ -196,6 +199,43 @@ func (g *Gate) drain() error {
 		return ErrGrace
 	}
 	return nil
+}
+
+// quiet lets no server have new sessions and calls, and tells whether all that
+// were in flight have been answered before ctx was done.
+func (g *Gate) quiet(ctx context.Context) bool {
+	var cut atomic.Bool
+	g.each(func(s *server) {
+		if !s.sessions.Drain(ctx) {
+			cut.Store(true)
+		}
+	})
+	return !cut.Load()
+}
+
+// each does the same with all servers, and waits until it is done.
+func (g *Gate) each(do func(*server)) {
+	var doing sync.WaitGroup
+	for _, s := range g.servers {
+		doing.Go(func() { do(s) })
+	}
+	doing.Wait()
+}
+
+// sessions is how many are open, at all servers.
+func (g *Gate) sessions() (n int) {
+	for _, s := range g.servers {
+		n += s.sessions.Len()
+	}
+	return n
+}
+
+// inFlight is how many calls wait for their answer, at all servers.
+func (g *Gate) inFlight() (n int) {
+	for _, s := range g.servers {
+		n += s.sessions.InFlight()
+	}
+	return n
 }
 
 // lastWords is how long answers may take to go out when the grace has run out:
@@ -221,13 +261,13 @@ func end(ctx context.Context, s *fasthttp.Server, ln net.Listener) {
 func (g *Gate) Kill() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	g.pool.Close(ctx)
+	g.each(func(s *server) { s.pool.Close(ctx) })
 }
 
-// quiet passes the HTTP server's few words on to the log.
-type quiet struct{ log *zap.Logger }
+// hush passes the HTTP server's few words on to the log.
+type hush struct{ log *zap.Logger }
 
 // Printf implements fasthttp.Logger.
-func (q quiet) Printf(format string, args ...any) {
+func (q hush) Printf(format string, args ...any) {
 	q.log.Debug("http: " + fmt.Sprintf(format, args...))
 }

@@ -11,77 +11,64 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
+	"sidegate/proxy/frontend/sse"
 	"sidegate/proxy/frontend/streamable"
+	"sidegate/proxy/frontend/websocket"
 	"sidegate/proxy/guard"
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/stream"
 	"sidegate/proxy/wire"
 )
 
-// What is served at the client listener.
-var (
-	mcpRoom = &guard.Room{
-		Allow: "POST, GET, DELETE", JSON: true,
-		Post: guard.AcceptJSON | guard.AcceptEventStream, Get: guard.AcceptEventStream,
-	}
-	healthRoom = &guard.Room{Allow: "GET, HEAD", Open: true}
-)
-
 // serve is a request's way through the gate, from top to bottom: the door, the
 // body, the message, the frontend.
 func (g *Gate) serve(ctx *fasthttp.RequestCtx) {
 	defer g.recovered(ctx)
-	room := roomAt(ctx)
+	at := g.place(ctx.Path())
 	visitor, admitted := ctx.UserValue(admittedKey).(guard.Visitor)
 	if !admitted {
 		var refused *refusal.Refusal
-		if visitor, refused = g.admit(ctx, room); refused != nil {
+		if visitor, refused = g.admit(ctx, &at); refused != nil {
 			g.refuse(ctx, refused, nil, false)
 			return
 		}
 	}
-	if visitor.Preflight {
-		visitor.AnswerPreflight(ctx, room)
-		return
-	}
-	if room == healthRoom {
+	switch {
+	case visitor.Preflight:
+		visitor.AnswerPreflight(ctx, at.room)
+	case at.door == health:
 		ctx.SetContentType("text/plain; charset=utf-8")
 		ctx.SetBodyString("ok\n")
-		return
+	case at.door == passDoor:
+		g.pass(ctx, &at, &visitor)
+	case ctx.IsPost():
+		g.post(ctx, &at, &visitor)
+	default:
+		if refused := g.open(ctx, &at, &visitor); refused != nil {
+			g.refuse(ctx, refused, nil, true)
+		}
 	}
-	g.serveMCP(ctx, &visitor)
-}
-
-// roomAt is what is served at a request's path, nil for nothing.
-func roomAt(ctx *fasthttp.RequestCtx) *guard.Room {
-	switch string(ctx.Path()) {
-	case "/mcp":
-		return mcpRoom
-	case "/healthz":
-		return healthRoom
-	}
-	return nil
 }
 
 // admit is all that is asked of a request before its body is read.
-func (g *Gate) admit(ctx *fasthttp.RequestCtx, room *guard.Room) (guard.Visitor, *refusal.Refusal) {
-	visitor, refused := g.guard.Door(ctx, room)
-	if refused != nil || room != mcpRoom || visitor.Preflight {
-		return visitor, refused
-	}
-	if refused = guard.Headers(&ctx.Request.Header); refused != nil {
+func (g *Gate) admit(ctx *fasthttp.RequestCtx, at *place) (guard.Visitor, *refusal.Refusal) {
+	visitor, refused := g.guard.Door(ctx, at.room)
+	if refused != nil || at.server == nil || visitor.Preflight {
 		return visitor, refused
 	}
 	length := ctx.Request.Header.ContentLength() // -1: chunked
-	switch {
-	case !ctx.IsPost() && (length > 0 || length == -1):
+	if length > g.config.MaxMessage {
+		return visitor, guard.TooLarge(int64(length), g.config.MaxMessage)
+	}
+	if at.door == passDoor {
+		return visitor, nil
+	}
+	if !ctx.IsPost() && (length > 0 || length == -1) {
 		// The connection would be held with the body unread, and that be taken
 		// for the next request.
-		refused = refusal.BadHTTP.With("a %s has no body here", ctx.Method())
-	case length > g.config.MaxMessage:
-		refused = guard.TooLarge(int64(length), g.config.MaxMessage)
+		return visitor, refusal.BadHTTP.With("a %s has no body here", ctx.Method())
 	}
-	return visitor, refused
+	return visitor, guard.Headers(&ctx.Request.Header)
 }
 
 // admittedKey is where expected leaves the visitor for serve.
@@ -89,10 +76,15 @@ type admitted struct{}
 
 var admittedKey admitted
 
+func (g *Gate) expect(ctx *fasthttp.RequestCtx) (guard.Visitor, *refusal.Refusal) {
+	at := g.place(ctx.Path())
+	return g.admit(ctx, &at)
+}
+
 // expected is called where a client asks, by Expect: 100-continue, before it
 // sends a body: who would be refused need not send it.
 func (g *Gate) expected(ctx *fasthttp.RequestCtx) int {
-	visitor, refused := g.admit(ctx, roomAt(ctx))
+	visitor, refused := g.expect(ctx)
 	if refused != nil {
 		g.refuse(ctx, refused, nil, true)
 		return refused.Status
@@ -102,21 +94,25 @@ func (g *Gate) expected(ctx *fasthttp.RequestCtx) int {
 	return fasthttp.StatusContinue
 }
 
-// serveMCP serves a request that has passed the door.
-func (g *Gate) serveMCP(ctx *fasthttp.RequestCtx, visitor *guard.Visitor) {
-	if ctx.IsPost() {
-		g.post(ctx, visitor)
-		return
+// open serves a request that brings no message: it opens a stream, or ends a
+// session.
+func (g *Gate) open(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor) *refusal.Refusal {
+	head := string(visitor.AppendCORS(nil))
+	switch at.door {
+	case sseDoor:
+		return g.frontend.sse.Get(&sse.Request{
+			HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Head: head, Below: at.below,
+		})
+	case websocketDoor:
+		return g.frontend.websocket.Get(&websocket.Request{
+			HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Address: visitor.Address, Head: head,
+		})
 	}
-	r := g.request(ctx, visitor)
-	serve := g.streamable.Delete
+	r := &streamable.Request{HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Head: head}
 	if ctx.IsGet() {
-		serve = g.streamable.Get
+		return g.frontend.streamable.Get(r)
 	}
-	refused := serve(&r)
-	if refused != nil {
-		g.refuse(ctx, refused, nil, true)
-	}
+	return g.frontend.streamable.Delete(r)
 }
 
 // A post is a POST on its way through the gate. It is used again and again.
@@ -136,7 +132,7 @@ func (p *post) release() {
 }
 
 // post serves a POST: its body is read, its message is checked.
-func (g *Gate) post(ctx *fasthttp.RequestCtx, visitor *guard.Visitor) {
+func (g *Gate) post(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor) {
 	body, refused := g.bodies.read(ctx)
 	if refused != nil {
 		g.refuse(ctx, refused, nil, false)
@@ -153,16 +149,22 @@ func (g *Gate) post(ctx *fasthttp.RequestCtx, visitor *guard.Visitor) {
 		g.refuse(ctx, refused, p.id, true)
 		return
 	}
-	p.Request = g.request(ctx, visitor)
-	p.Body, p.Env = body, &p.env
-	if refused = g.streamable.Post(&p.Request); refused != nil {
-		g.refuse(ctx, refused, p.id, true)
+	if at.server.forwards {
+		body.Header = g.guard.AppendForwarded(nil, &ctx.Request.Header, visitor)
 	}
-}
-
-func (g *Gate) request(ctx *fasthttp.RequestCtx, visitor *guard.Visitor) streamable.Request {
-	return streamable.Request{
-		HTTP: ctx, Sessions: g.sessions, Principal: visitor.Principal, Head: string(visitor.AppendCORS(nil)),
+	p.Request = streamable.Request{
+		HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Head: string(visitor.AppendCORS(nil)),
+		Body: body, Env: &p.env,
+	}
+	if at.door == messagesDoor {
+		refused = g.frontend.sse.Post(&sse.Request{
+			HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Body: body, Env: &p.env,
+		})
+	} else {
+		refused = g.frontend.streamable.Post(&p.Request)
+	}
+	if refused != nil {
+		g.refuse(ctx, refused, p.id, true)
 	}
 }
 

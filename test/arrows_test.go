@@ -24,13 +24,17 @@ type room struct {
 // room. Tests are not held to it.
 var rooms = map[string]room{
 	"cmd/sidegate": {
-		may: []string{"proxy", "proxy/backend", "proxy/backend/stdio", "limits"},
+		may: []string{
+			"proxy", "proxy/shim", "proxy/backend", "proxy/backend/stdio", "proxy/backend/socket", "proxy/backend/http", "proxy/backend/websocket",
+			"limits", "proxy/wire",
+		},
 		says: "cmd/sidegate reads flags, environment and file, builds the backend and the limits, and hands them to proxy; " +
 			"what happens to a request is not its business",
 	},
 	"proxy": {
 		may: []string{
-			"proxy/guard", "proxy/frontend/streamable", "proxy/session", "proxy/stream", "proxy/link", "proxy/backend",
+			"proxy/guard", "proxy/frontend/streamable", "proxy/frontend/sse", "proxy/frontend/websocket", "proxy/session", "proxy/share",
+			"proxy/stream", "proxy/link", "proxy/backend",
 			"limits", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics",
 		},
 		says: "proxy joins the rooms below it; backends it knows by their interface, and cmd/sidegate builds them",
@@ -43,9 +47,24 @@ var rooms = map[string]room{
 		may:  []string{"proxy/session", "proxy/stream", "proxy/wire", "proxy/mcp", "proxy/refusal"},
 		says: "a frontend turns its wire form into messages of a session and back; guard has been passed before it, and links are behind the session",
 	},
+	"proxy/frontend/sse": {
+		may:  []string{"proxy/session", "proxy/stream", "proxy/wire", "proxy/mcp", "proxy/refusal"},
+		says: "a frontend turns its wire form into messages of a session and back; guard has been passed before it, and links are behind the session",
+	},
+	"proxy/frontend/websocket": {
+		may:  []string{"proxy/session", "proxy/stream", "proxy/ws", "proxy/wire", "proxy/mcp", "proxy/refusal"},
+		says: "a frontend turns its wire form into messages of a session and back; guard has been passed before it, and links are behind the session",
+	},
 	"proxy/session": {
-		may:  []string{"proxy/stream", "proxy/link", "registry", "limits", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
-		says: "a session joins a link with streams; it knows no HTTP and no kind of backend",
+		may: []string{
+			"proxy/stream", "proxy/share", "proxy/link", "proxy/backend", "registry", "limits",
+			"proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics",
+		},
+		says: "a session joins a place at the tool server with streams; it knows no HTTP and no kind of backend",
+	},
+	"proxy/share": {
+		may:  []string{"proxy/link", "proxy/backend", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
+		says: "share decides which link a call uses; it knows sessions by an interface of its own, and no streams",
 	},
 	"proxy/stream": {
 		may:  []string{"proxy/wire", "proxy/refusal"},
@@ -59,17 +78,37 @@ var rooms = map[string]room{
 		may:  []string{"proxy/wire"},
 		says: "backend is an interface over messages and knows nobody who uses it",
 	},
-	"proxy/backend/stdio": {
+	"proxy/backend/lines": {
 		may:  []string{"proxy/backend", "proxy/wire"},
+		says: "lines is what the backends whose messages are lines have in common, and opens no connection itself",
+	},
+	"proxy/backend/stdio": {
+		may:  []string{"proxy/backend", "proxy/backend/lines", "proxy/wire"},
+		says: "a kind of backend knows the interface it fulfils and the framing, and nobody who uses it",
+	},
+	"proxy/backend/socket": {
+		may:  []string{"proxy/backend", "proxy/backend/lines", "proxy/wire"},
+		says: "a kind of backend knows the interface it fulfils and the framing, and nobody who uses it",
+	},
+	"proxy/backend/websocket": {
+		may:  []string{"proxy/backend", "proxy/backend/lines", "proxy/ws", "proxy/wire"},
 		says: "a kind of backend knows the interface it fulfils and the framing, and nobody who uses it",
 	},
 	"proxy/backend/contract": {
 		may:  []string{"proxy/backend", "proxy/wire"},
 		says: "the contract knows the interface that it holds every kind of backend to",
 	},
+	"proxy/shim": {
+		may:  []string{"proxy/backend", "proxy/backend/lines", "limits", "proxy/wire", "proxy/refusal"},
+		says: "the shim joins a socket with a child and is handed the backend; of the gate itself it knows nothing",
+	},
 	"proxy/refusal": {
 		may:  []string{"proxy/mcp"},
 		says: "the table of refusals is a leaf: of ours it knows only the protocol's numbers",
+	},
+	"proxy/ws": {
+		may:  []string{"proxy/wire"},
+		says: "ws speaks WebSocket at either end; messages are bytes to it, and it knows nobody who sends them",
 	},
 	"proxy/wire":    {says: "wire is a leaf: bytes in, bytes out"},
 	"proxy/mcp":     {says: "mcp is a leaf: the protocol's facts"},
@@ -81,6 +120,7 @@ var rooms = map[string]room{
 	"test/clients":     {says: "tests know the gate by its binary"},
 	"test/conformance": {says: "tests know the gate by its binary"},
 	"test/e2e":         {says: "tests know the gate by its binary"},
+	"test/framing":     {says: "tests know the gate by its binary"},
 
 	"test/clients/need": {says: "what tests share knows the gate by its binary"},
 	"test/e2e/harness":  {says: "what tests share knows the gate by its binary"},

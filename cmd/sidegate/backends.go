@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,26 +30,54 @@ func (r *resolver) buildBackends(command []string, file *configFile) []proxy.Bac
 	case len(command) > 0:
 		return []proxy.BackendConfig{r.commandBackend(command)}
 	case len(r.backends) > 0:
-		return r.urlBackends()
+		return r.forTheirKind(r.urlBackends())
 	case fromFile:
-		return r.fileBackends(file.backends)
+		return r.forTheirKind(r.fileBackends(file.backends))
 	}
 	r.where["backend"] = "COMMAND" // whose lack validation reports
 	return nil
 }
 
-// newBackend starts from what was said for all of them.
-func (r *resolver) newBackend(name string) proxy.BackendConfig {
+// oneBackend starts from what was said for all of them.
+func (r *resolver) oneBackend(name string) proxy.BackendConfig {
 	b := r.backend
 	b.Name = name
 	b.Env = slices.Clone(b.Env)
+	b.Pass = slices.Clone(b.Pass)
 	return b
+}
+
+// forTheirKind takes what was said for all backends, and means something for
+// one kind only, from the others: variables from URLs, paths from what is no
+// HTTP server. Where no backend is of that kind it stays, and validation
+// reports it.
+func (r *resolver) forTheirKind(all []proxy.BackendConfig) []proxy.BackendConfig {
+	commands := slices.ContainsFunc(all, func(b proxy.BackendConfig) bool { return b.URL == "" })
+	web := slices.ContainsFunc(all, func(b proxy.BackendConfig) bool { return isHTTP(b.URL) })
+	for i := range all {
+		b := &all[i]
+		if commands && b.URL != "" && !r.saidFor(b, "env") {
+			b.Env = nil
+		}
+		if web && !isHTTP(b.URL) && !r.saidFor(b, "pass") {
+			b.Pass = nil
+		}
+	}
+	return all
+}
+
+func isHTTP(url string) bool { return strings.HasPrefix(url, "http") }
+
+// saidFor tells whether the file gives the backend a value of its own.
+func (r *resolver) saidFor(b *proxy.BackendConfig, flag string) bool {
+	_, own := r.where[b.Name+" "+flag]
+	return own
 }
 
 const commandPlace = "COMMAND after --"
 
 func (r *resolver) commandBackend(command []string) proxy.BackendConfig {
-	b := r.newBackend("default")
+	b := r.oneBackend("default")
 	b.Command = command
 	r.where[b.Name+" command"] = commandPlace
 	return b
@@ -62,7 +89,7 @@ var named = regexp.MustCompile(`^([^=:/]*)=(.*)$`)
 func (r *resolver) urlBackends() []proxy.BackendConfig {
 	var all []proxy.BackendConfig
 	for _, text := range r.backends {
-		b := r.newBackend("default")
+		b := r.oneBackend("default")
 		b.URL = text
 		if m := named.FindStringSubmatch(text); m != nil {
 			b.Name, b.URL = m[1], m[2]
@@ -76,7 +103,7 @@ func (r *resolver) urlBackends() []proxy.BackendConfig {
 func (r *resolver) fileBackends(named []fileBackend) []proxy.BackendConfig {
 	var all []proxy.BackendConfig
 	for _, fb := range named {
-		b := r.newBackend(fb.name)
+		b := r.oneBackend(fb.name)
 		b.Command, b.URL = fb.command, fb.url
 		flags, spare := backendFlags(&b), backendFlags(&proxy.BackendConfig{})
 		for _, s := range fb.settings {
@@ -93,22 +120,4 @@ func (r *resolver) fileBackends(named []fileBackend) []proxy.BackendConfig {
 		all = append(all, b)
 	}
 	return all
-}
-
-// serveOneCommand refuses what the configuration can say and this version
-// cannot serve.
-func (r *resolver) serveOneCommand() {
-	if len(r.found) > 0 {
-		return
-	}
-	for _, b := range r.gate.Backends {
-		if b.URL != "" {
-			r.found.add(r.place(b.Name+" url"), "this version serves commands only, and no URLs: start the tool server with -- COMMAND")
-			return
-		}
-	}
-	if n := len(r.gate.Backends); n > 1 {
-		b := r.gate.Backends[1]
-		r.found.add(r.place(b.Name+" backend"), fmt.Sprintf("this version serves one backend, and this is the second of %d", n))
-	}
 }

@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"sidegate/proxy"
 )
 
 func checkCommand() *cobra.Command {
@@ -22,14 +25,27 @@ func check(cmd *cobra.Command, s *settings) error {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	b := s.gate.Backends[0]
 	fmt.Fprintln(out, "ok")
 	fmt.Fprintf(out, "  clients  %s\n", endpoint(s.gate.Listen, mcpPath))
+	for _, d := range doors(&s.gate, s.gate.Listen) {
+		fmt.Fprintf(out, "  clients  %s (%s)\n", d.at, d.name)
+	}
 	fmt.Fprintf(out, "  admin    %s\n", endpoint(s.gate.Admin, ""))
-	// The arguments stay out: they may hold a key.
-	fmt.Fprintf(out, "  backend  %s: %s with %d arguments\n", b.Name, b.Command[0], len(b.Command)-1)
+	for _, b := range s.gate.Backends {
+		fmt.Fprintf(out, "  backend  %s: %s, isolation %s\n", b.Name, what(&b), b.Isolation)
+	}
 	for _, warning := range warnings(&s.gate, s.gate.Listen, s.gate.Admin) {
 		fmt.Fprintf(out, "  warning  %s\n", warning)
 	}
 	return nil
+}
+
+// what a backend is. A command's arguments and a URL's query stay out: they may
+// hold a key.
+func what(b *proxy.BackendConfig) string {
+	if b.URL != "" {
+		url, _, _ := strings.Cut(b.URL, "?")
+		return url
+	}
+	return fmt.Sprintf("%s with %d arguments", b.Command[0], len(b.Command)-1)
 }

@@ -19,28 +19,45 @@ func TestCheck(t *testing.T) {
 	}{
 		{"command", []string{"check", "--", "sh", "-c", "secret"}, "", exitDone, `ok
   clients  http://127.0.0.1:8080/mcp
+  clients  http://127.0.0.1:8080/sse (SSE)
+  clients  ws://127.0.0.1:8080/ws (WebSocket)
   admin    http://127.0.0.1:8081
-  backend  default: sh with 2 arguments
+  backend  default: sh with 2 arguments, isolation session
 `, nil},
 		{"file", []string{"check", "-c", good, "--listen=:9000", "--admin=off"}, "", exitDone, `ok
   clients  http://127.0.0.1:9000/mcp
+  clients  http://127.0.0.1:9000/sse (SSE)
+  clients  ws://127.0.0.1:9000/ws (WebSocket)
   admin    off
-  backend  web: sh with 2 arguments
+  backend  web: sh with 2 arguments, isolation session
   warning  whoever reaches :9000 may call the tool server, since no token is asked for: give --token-file, or --listen on 127.0.0.1
 `, nil},
 		{"open admin", []string{"check", "--admin=:9001", "--", "sh"}, "", exitDone, `ok
   clients  http://127.0.0.1:8080/mcp
+  clients  http://127.0.0.1:8080/sse (SSE)
+  clients  ws://127.0.0.1:8080/ws (WebSocket)
   admin    http://127.0.0.1:9001
-  backend  default: sh with 0 arguments
+  backend  default: sh with 0 arguments, isolation session
   warning  whoever reaches :9001 may read the metrics, since the admin listener asks for no token: give --admin on 127.0.0.1, or let only your monitoring reach it
+`, nil},
+		{"several backends", []string{"check", "--no-sse", "--isolation=shared", "--backend=a=https://x/mcp?key=secret", "--backend=b=unix:///run/tool.sock"}, "", exitDone, `ok
+  clients  http://127.0.0.1:8080/mcp
+  clients  ws://127.0.0.1:8080/ws (WebSocket)
+  clients  http://127.0.0.1:8080/servers/a/mcp (backend a)
+  clients  http://127.0.0.1:8080/servers/b/mcp (backend b)
+  admin    http://127.0.0.1:8081
+  backend  a: https://x/mcp, isolation shared
+  backend  b: unix:///run/tool.sock, isolation shared
 `, nil},
 		{"one port", []string{"check", "--listen=:9000", "--admin=127.0.0.1:9000", "--", "sh"}, "", exitUsage, "", []string{
 			`--admin: must have another port than --listen, since one of them takes it on all addresses; they are "127.0.0.1:9000" and ":9000"`,
 		}},
 		{"environment", []string{"check", "--", "sh"}, "SIDEGATE_LISTEN=unix:///run/gate.sock", exitDone, `ok
   clients  unix:///run/gate.sock
+  clients  unix:///run/gate.sock with the path /sse (SSE)
+  clients  unix:///run/gate.sock with the path /ws (WebSocket)
   admin    http://127.0.0.1:8081
-  backend  default: sh with 0 arguments
+  backend  default: sh with 0 arguments, isolation session
 `, nil},
 		{"no backend", []string{"check"}, "", exitUsage, "", []string{
 			`COMMAND: is missing: name the tool server, as in: sidegate run -- npx -y @modelcontextprotocol/server-filesystem "$PWD"`,

@@ -5,10 +5,48 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"sidegate/proxy"
 )
 
-// mcpPath is where clients are served.
-const mcpPath = "/mcp"
+// Where clients are served: by the default backend, and by each below
+// serversPath and its name.
+const (
+	mcpPath     = "/mcp"
+	ssePath     = "/sse"
+	wsPath      = "/ws"
+	serversPath = "/servers/"
+)
+
+// A door is one way in for clients, to be printed.
+type door struct {
+	name string
+	at   string
+}
+
+// doors are all ways in at address but the first, which is MCP's own.
+func doors(c *proxy.Config, address string) []door {
+	var all []door
+	if c.SSE {
+		all = append(all, door{"SSE", below(address, "http://", ssePath)})
+	}
+	all = append(all, door{"WebSocket", below(address, "ws://", wsPath)})
+	if len(c.Backends) > 1 {
+		for _, b := range c.Backends {
+			all = append(all, door{"backend " + b.Name, below(address, "http://", serversPath+b.Name+mcpPath)})
+		}
+	}
+	return all
+}
+
+// below is a path at an address. On a socket it stands apart: there is no form
+// of URL for it that clients agree on.
+func below(address, scheme, path string) string {
+	if isSocket(address) {
+		return address + " with the path " + path
+	}
+	return scheme + reachable(address) + path
+}
 
 // endpoint is an address to listen on as something to point a client at.
 func endpoint(address, path string) string {
@@ -34,16 +72,26 @@ func reachable(address string) string {
 
 // curlLine initializes a session when it is pasted into a shell.
 func curlLine(address string, withToken bool) string {
-	target := endpoint(address, mcpPath)
-	if path, ok := strings.CutPrefix(address, "unix://"); ok {
-		target = "--unix-socket " + shellQuote(path) + " http://localhost" + mcpPath
+	return fmt.Sprintf(`curl -sS -i %s -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' -d '%s'`,
+		curlTarget(address, mcpPath, withToken), initializeBody)
+}
+
+// curlSSELine opens an event stream of HTTP+SSE, whose first event says where
+// to send messages.
+func curlSSELine(address string, withToken bool) string {
+	return fmt.Sprintf(`curl -sS -N %s -H 'Accept: text/event-stream'`, curlTarget(address, ssePath, withToken))
+}
+
+// curlTarget is a URL as curl takes it, and the token where one is asked for.
+func curlTarget(address, path string, withToken bool) string {
+	target := endpoint(address, path)
+	if socket, ok := strings.CutPrefix(address, "unix://"); ok {
+		target = "--unix-socket " + shellQuote(socket) + " http://localhost" + path
 	}
-	token := ""
 	if withToken {
-		token = ` -H "Authorization: Bearer $TOKEN"`
+		target += ` -H "Authorization: Bearer $TOKEN"`
 	}
-	return fmt.Sprintf(`curl -sS -i %s%s -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' -d '%s'`,
-		target, token, initializeBody)
+	return target
 }
 
 const initializeBody = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"curl","version":"0"}}}`

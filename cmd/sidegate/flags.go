@@ -23,6 +23,8 @@ type settings struct {
 func defaults() *settings {
 	return &settings{
 		gate: proxy.Config{
+			Version: buildVersion(),
+
 			Listen: "127.0.0.1:8080",
 			Admin:  "127.0.0.1:8081",
 
@@ -30,20 +32,23 @@ func defaults() *settings {
 			MaxHeader:        16 << 10,
 			MaxBytesInFlight: 256 << 20,
 			MaxConnections:   15_000,
-			MaxCalls:         64,
 			HeaderTimeout:    10 * time.Second,
 			BodyTimeout:      30 * time.Second,
 			WriteTimeout:     30 * time.Second,
 
-			MaxSessions:     10_000,
 			IdleTimeout:     30 * time.Minute,
 			SessionLifetime: 24 * time.Hour,
 			KeepAlive:       15 * time.Second,
 			ReplayEvents:    1000,
 			ReplayBytes:     4 << 20,
+			SSE:             true,
 			Grace:           25 * time.Second,
 		},
 		backend: proxy.BackendConfig{
+			Isolation:   proxy.IsolationSession,
+			Links:       1,
+			MaxSessions: 10_000,
+			MaxCalls:    64,
 			Warm:        1,
 			MaxLinks:    256,
 			LinkWait:    10 * time.Second,
@@ -94,13 +99,18 @@ func (s *settings) listenFlags() *pflag.FlagSet {
 	fs.Var(stringValue(&s.gate.Listen, "ADDR"), "listen", "serve clients at HOST:PORT (port 0: any free one) or unix:///PATH")
 	fs.Var(stringValue(&s.gate.Admin, "ADDR"), "admin", `serve /livez, /readyz and /metrics there; "off": not at all`)
 	fs.Var(boolValue(&s.curl), "curl", "print a curl line to try it with")
-	fs.Lookup("curl").NoOptDefVal = "true"
+	fs.Var(stringValue(&s.gate.PublicURL, "URL"), "public-url", "where clients find the gate behind other proxies, with the path that leads to it")
+	fs.Var(notValue(&s.gate.SSE), "no-sse", "do not serve HTTP+SSE (2024-11-05) at /sse and /messages")
+	fs.Var(boolValue(&s.gate.Compress), "compress", "compress messages on WebSocket (permessage-deflate), for clients that offer it")
+	for _, name := range []string{"curl", "no-sse", "compress"} {
+		fs.Lookup(name).NoOptDefVal = "true"
+	}
 	return fs
 }
 
 func (s *settings) allBackendsFlags() *pflag.FlagSet {
 	fs := newFlags()
-	fs.Var(stringList(&s.backends, "[NAME=]URL", false), "backend", "instead of COMMAND: a tool server that listens (checked, and not yet served by this version)")
+	fs.Var(stringList(&s.backends, "[NAME=]URL", false), "backend", "instead of COMMAND: a tool server that listens, at http://, https://, http+unix://, unix://, tcp://, ws:// or wss://; repeatable, the first is the one at /mcp, and each is at /servers/NAME/mcp")
 	fs.AddFlagSet(backendFlags(&s.backend))
 	return fs
 }
@@ -108,12 +118,17 @@ func (s *settings) allBackendsFlags() *pflag.FlagSet {
 // backendFlags are the ones that may differ from one backend to the next.
 func backendFlags(b *proxy.BackendConfig) *pflag.FlagSet {
 	fs := newFlags()
-	fs.Var(stringList(&b.Env, "NAME[=VALUE]", false), "env", "give the tool server a variable, or the gate's own of that name; repeatable")
+	fs.Var(stringList(&b.Env, "NAME[=VALUE]", false), "env", "give a COMMAND a variable, or the gate's own of that name; repeatable")
+	fs.Var(stringList(&b.Pass, "PATH", false), "pass", "let requests for another path of an HTTP server through, as /.well-known/oauth-protected-resource, or for all below one that ends with /; repeatable")
+	fs.Var(choiceValue(&b.Isolation, proxy.IsolationSession, proxy.IsolationPrincipal, proxy.IsolationShared), "isolation", "who shares a link: nobody, the sessions of one caller, or everybody")
+	fs.Var(countValue(&b.Links), "links", "with --isolation shared, how many links are shared by each kind of client")
 	fs.Var(countValue(&b.Warm), "warm", "links kept started and unused")
-	fs.Var(countValue(&b.MaxLinks), "max-links", "links (child processes) at once")
+	fs.Var(countValue(&b.MaxLinks), "max-links", "links (child processes, connections) at once")
 	fs.Var(durationValue(&b.LinkWait), "link-wait", "how long initialize waits for a free link")
+	fs.Var(countValue(&b.MaxSessions), "max-sessions", "sessions at once")
+	fs.Var(countValue(&b.MaxCalls), "max-calls", "calls in flight in one session")
 	fs.Var(durationValue(&b.CallTimeout), "call-timeout", "how long a call may go without an answer or progress")
-	fs.Var(durationValue(&b.StopTimeout), "stop-timeout", "how long a child may take to end after its input is closed, and again after SIGTERM")
+	fs.Var(durationValue(&b.StopTimeout), "stop-timeout", "how long a child may take to end after its input is closed, and again after SIGTERM; a connection, to be closed")
 	return fs
 }
 
@@ -136,7 +151,6 @@ func (s *settings) limitFlags() *pflag.FlagSet {
 	fs.Var(sizeValue(&g.MaxHeader), "max-header", "size of a request's header")
 	fs.Var(sizeValue(&g.MaxBytesInFlight), "max-bytes-in-flight", "memory for all messages under way")
 	fs.Var(countValue(&g.MaxConnections), "max-connections", "client connections at once")
-	fs.Var(countValue(&g.MaxCalls), "max-calls", "calls in flight in one session")
 	fs.Var(durationValue(&g.HeaderTimeout), "header-timeout", "how long a request's header may take")
 	fs.Var(durationValue(&g.BodyTimeout), "body-timeout", "how long each MiB of a body may take")
 	fs.Var(durationValue(&g.WriteTimeout), "write-timeout", "how long a client may read nothing of what is sent to it")
@@ -145,7 +159,6 @@ func (s *settings) limitFlags() *pflag.FlagSet {
 
 func (s *settings) sessionFlags() *pflag.FlagSet {
 	g, fs := &s.gate, newFlags()
-	fs.Var(countValue(&g.MaxSessions), "max-sessions", "sessions at once")
 	fs.Var(durationValue(&g.IdleTimeout), "idle-timeout", "end a session without call and stream after that")
 	fs.Var(durationValue(&g.SessionLifetime), "session-lifetime", "end a session after that, however busy")
 	fs.Var(durationValue(&g.KeepAlive), "keep-alive", "send a comment on a stream that is silent for that long")

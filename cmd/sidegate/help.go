@@ -7,31 +7,39 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const runHelp = `Put a stdio tool server on the network: every client of the gate gets a process
-of its own, and only clients that keep the rules get through.
+const runHelp = `Put a tool server on the network: one that is a command, of which every client of
+the gate gets a process of its own, or one that listens. Only clients that keep
+the rules get through. They are served Streamable HTTP at /mcp, HTTP+SSE at /sse
+and WebSocket at /ws.
 `
 
 const checkHelp = `Validate what run would be given, and start nothing: flags, variables and file
 must be sound, COMMAND and the token file must be there. No address is listened
-on, so one that is taken shows only when the gate runs.
+on and no backend is connected to, so one that is taken, or is not there, shows
+only when the gate runs.
 `
 
 const usageHelp = `
 Usage:
   sidegate %s [flags] -- COMMAND [ARG...]
+  sidegate %[1]s [flags] --backend [NAME=]URL...
 
 Example:
   sidegate %[1]s -- npx -y @modelcontextprotocol/server-filesystem "$PWD"
+  sidegate %[1]s --backend http://127.0.0.1:3000/mcp
+  sidegate %[1]s --backend files=unix:///run/mcp/tool.sock --backend web=wss://tools.example/ws
 `
 
 const sourcesHelp = `
 A flag is also a variable (SIDEGATE_MAX_MESSAGE=16MiB, lists with commas) and a
 key of the file (max-message: 16MiB). Flags go before variables, variables
-before the file. In the file each backend may have its own env and limits, which
-go before the file's for all, but not before a flag or a variable:
+before the file. In the file each backend may have its own values of the flags
+under Backend, which go before the file's for all, but not before a flag or a
+variable:
 
   backends:
-    web: {command: [npx, -y, some-server], env: [HOME], max-links: 20}
+    files: {command: [npx, -y, some-server], env: [HOME], max-links: 20}
+    web: {url: "https://tools.example/mcp", isolation: shared, links: 4}
 
 `
 

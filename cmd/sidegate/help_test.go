@@ -16,6 +16,7 @@ func TestHelp(t *testing.T) {
 		"help.golden":       {"--help"},
 		"help-run.golden":   {"run", "--help"},
 		"help-check.golden": {"help", "check"},
+		"help-shim.golden":  {"shim", "--help"},
 	} {
 		var out, errs bytes.Buffer
 		if code := execute(args, &out, &errs); code != exitDone || errs.Len() > 0 {

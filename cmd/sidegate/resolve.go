@@ -45,7 +45,6 @@ func (r *resolver) resolve(environ, command []string) error {
 	}
 	r.gate.Backends = r.buildBackends(command, file)
 	r.validate()
-	r.serveOneCommand()
 	return r.found.err()
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,8 +90,8 @@ func TestPrecedenceOfLists(t *testing.T) {
 func TestConfigFromEnvironment(t *testing.T) {
 	path := writeFile(t, "max-calls: 7\n")
 	s, err := resolved(t, command, []string{"SIDEGATE_CONFIG=" + path}, "")
-	if err != nil || s.gate.MaxCalls != 7 {
-		t.Errorf("max-calls is %d, %v; want 7", s.gate.MaxCalls, err)
+	if err != nil || s.gate.Backends[0].MaxCalls != 7 {
+		t.Errorf("max-calls is %+v, %v; want 7", s.gate.Backends, err)
 	}
 }
 
@@ -198,14 +200,10 @@ func TestProblemsOfBackends(t *testing.T) {
 		{[]string{"--", ""}, "", `COMMAND after --: must start with the program's name; it starts with an empty argument`},
 		{[]string{"--backend=http://x/mcp", "--", "sh"}, "", `COMMAND after -- and --backend: name the tool server in one place only`},
 		{[]string{"--", "sh"}, "backends: {web: {command: [sh]}}", `COMMAND after -- and FILE:1:12: backends.web: name the tool server in one place only`},
-		{[]string{"--backend=http://x/mcp"}, "", `--backend: this version serves commands only, and no URLs: start the tool server with -- COMMAND`},
-		{[]string{"--backend=web=http+unix:///run/x.sock"}, "", `--backend: this version serves commands only, and no URLs: start the tool server with -- COMMAND`},
-		{nil, "backends: {web: {url: 'http://x/'}}", `FILE:1:23: backends.web.url: this version serves commands only, and no URLs: start the tool server with -- COMMAND`},
 		{[]string{"--backend=ftp://x"}, "", `--backend: must be a URL that starts with http://, https://, http+unix://, unix://, tcp://, ws://, wss://; it is "ftp://x"`},
 		{[]string{"--backend=http://me:secret@x"}, "", `--backend: must not hold a user or a password: they would end up in logs`},
 		{[]string{"--backend=Web=http://x"}, "", `--backend: must have a name of 1 to 63 characters a-z, 0-9 and -; it is "Web"`},
 		{[]string{"--backend=a=http://x", "--backend=a=http://y"}, "", `--backend: stands for two backends named "a"`},
-		{nil, "backends:\n  web: {command: [sh]}\n  two: {command: [sh]}\n", `FILE:3:3: backends.two: this version serves one backend, and this is the second of 2`},
 		{nil, "backends:\n  Web_1: {command: [sh]}\n", `FILE:2:3: backends.Web_1: must have a name of 1 to 63 characters a-z, 0-9 and -; it is "Web_1"`},
 		{nil, "backends:\n  web: {command: [sh], url: 'http://x'}\n", `FILE:2:29: backends.web.url: cannot stand beside command: give one of the two`},
 		{nil, "backends:\n  web: {warm: 1}\n", `FILE:2:3: backends.web: must have a command or a url`},
@@ -214,6 +212,19 @@ func TestProblemsOfBackends(t *testing.T) {
 		// The place is that of the value that is used; the other one is looked at too.
 		{[]string{"--max-links=0"}, "backends:\n  web: {command: [sh], max-links: 3}\n", `--max-links: must be at least 1 and at most 1073741824; it is 0`},
 		{[]string{"--max-links=2"}, "backends:\n  web: {command: [sh], max-links: x}\n", `FILE:2:35: backends.web.max-links: must be a whole number; it is "x"`},
+		{[]string{"--backend=web=http+unix:///run/x.sock"}, "", `--backend: must be http+unix://SOCKET/PATH, where each / of SOCKET is written %2F, as in http+unix://%2Frun%2Ftool.sock/mcp; it is "http+unix:///run/x.sock"`},
+		{nil, "backends: {web: {url: 'tcp://x'}}", `FILE:1:23: backends.web.url: must be tcp://HOST:PORT; it is "tcp://x"`},
+		{[]string{"--isolation=principal", "--", "sh"}, "", `--isolation: principal needs --token-file: without it callers cannot be told apart`},
+		{nil, "isolation: alone\nbackends: {web: {command: [sh]}}", `FILE:1:12: isolation: must be session, principal, shared; it is "alone"`},
+		{[]string{"--links=2", "--", "sh"}, "", `--links: means something with --isolation shared only; it is 2, and the isolation session`},
+		{nil, "backends: {web: {command: [sh], isolation: shared, links: 300}}", `FILE:1:59: backends.web.links: must be at most --max-links, 256; it is 300`},
+		{[]string{"--pass=/x", "--", "sh"}, "", `--pass: means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
+		{[]string{"--pass=/mcp", "--backend=http://x"}, "", `--pass: must leave /mcp to the gate itself; it is "/mcp"`},
+		{nil, "backends: {web: {url: 'http://x', pass: [/a, 'b']}}", `FILE:1:41: backends.web.pass: must be a path that starts with / and is plain, without %, ? and *; one that ends with / lets all below it through; it is "b"`},
+		{[]string{"--env=A=1", "--backend=http://x"}, "", `--env: means nothing for a URL: it is a command that is given variables`},
+		{nil, "backends: {web: {url: 'http://x', env: [A=1]}, sh: {command: [sh]}}", `FILE:1:40: backends.web.env: means nothing for a URL: it is a command that is given variables`},
+		{[]string{"--public-url=example.com", "--", "sh"}, "", `--public-url: must be http://HOST[:PORT][/PATH] or https://…, without a query; it is "example.com"`},
+		{nil, "no-sse: perhaps\nbackends: {web: {command: [sh]}}", `FILE:1:9: no-sse: must be true or false; it is "perhaps"`},
 		{[]string{"--env==x", "--", "sh"}, "", `--env: must be NAME=VALUE, or NAME to pass on the gate's own value; its name is ""`},
 	} {
 		_, err := resolved(t, c.args, nil, c.file)
@@ -249,6 +260,61 @@ func TestURLNames(t *testing.T) {
 		if b.Name != want[i].Name || b.URL != want[i].URL {
 			t.Errorf("%s is %q at %q; want %q at %q", r.backends[i], b.Name, b.URL, want[i].Name, want[i].URL)
 		}
+	}
+}
+
+// What is said for all backends holds for those it means something for.
+func TestSaidForAllKinds(t *testing.T) {
+	const file = `
+env: [A=1]
+pass: [/.well-known/x]
+no-sse: true
+compress: true
+public-url: https://example.com/gate
+max-calls: 5
+backends:
+  sh: {command: [sh]}
+  web: {url: "http://x/mcp", isolation: shared, links: 3, max-sessions: 7}
+  sock: {url: "unix:///run/tool.sock", max-calls: 6}
+`
+	s, err := resolved(t, nil, nil, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, b := range s.gate.Backends {
+		got = append(got, fmt.Sprintf("%s %v %v %s %d %d %d", b.Name, b.Env, b.Pass, b.Isolation, b.Links, b.MaxSessions, b.MaxCalls))
+	}
+	want := []string{"sh [A=1] [] session 1 10000 5", "web [] [/.well-known/x] shared 3 7 5", "sock [] [] session 1 10000 6"}
+	if !slices.Equal(got, want) {
+		t.Errorf("backends\n%q\nwant\n%q", got, want)
+	}
+	if g := s.gate; g.SSE || !g.Compress || g.PublicURL != "https://example.com/gate" {
+		t.Errorf("SSE %t, compress %t, public URL %q", g.SSE, g.Compress, g.PublicURL)
+	}
+}
+
+func TestSSEIsOnUnlessSaid(t *testing.T) {
+	for text, want := range map[string]bool{"": true, "--no-sse": false, "--no-sse=false": true, "SIDEGATE_NO_SSE=true": false} {
+		args, environ := command, []string(nil)
+		if strings.HasPrefix(text, "--") {
+			args = append([]string{text}, command...)
+		} else {
+			environ = []string{text}
+		}
+		if s, err := resolved(t, args, environ, ""); err != nil || s.gate.SSE != want {
+			t.Errorf("%q: SSE %t, %v", text, s.gate.SSE, err)
+		}
+	}
+}
+
+func TestSeveralBackends(t *testing.T) {
+	s, err := resolved(t, []string{"--backend=a=http://x/mcp", "--backend=b=wss://y", "--max-links=9"}, nil, "")
+	if err != nil || len(s.gate.Backends) != 2 {
+		t.Fatalf("%+v, %v", s.gate.Backends, err)
+	}
+	if a, b := s.gate.Backends[0], s.gate.Backends[1]; a.Name != "a" || b.URL != "wss://y" || a.MaxLinks != 9 || b.MaxLinks != 9 {
+		t.Errorf("backends %+v", s.gate.Backends)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"sidegate/limits"
 	"sidegate/proxy"
+	"sidegate/proxy/backend"
 	"sidegate/proxy/backend/stdio"
 )
 
@@ -44,7 +45,7 @@ func run(cmd *cobra.Command, s *settings) error {
 	stopReaping := reapOrphans()
 	defer stopReaping()
 	announce(cmd.OutOrStdout(), s, gate, log)
-	if err := serve(cmd.Context(), gate, signals, log); err != nil {
+	if err := untilSignal(cmd.Context(), gate.Run, gate.Kill, signals, log); err != nil {
 		if errors.Is(err, proxy.ErrGrace) {
 			return withCode(exitGrace, err)
 		}
@@ -57,21 +58,17 @@ func run(cmd *cobra.Command, s *settings) error {
 // newGate builds what the configuration names, and starts nothing of it. Its
 // errors are the operator's: a command or a file that is not there.
 func newGate(s *settings, log *zap.Logger) (*proxy.Gate, error) {
-	c, b := &s.gate, &s.gate.Backends[0]
+	c := &s.gate
 	budget := limits.NewBytes(c.MaxBytesInFlight)
-	server, err := stdio.New(stdio.Config{
-		Name:        b.Name,
-		Command:     b.Command,
-		Env:         b.Env,
-		MaxMessage:  c.MaxMessage,
-		Budget:      budget,
-		StopTimeout: b.StopTimeout,
-		Log:         log,
-	})
-	if err != nil {
-		return nil, withCode(exitUsage, err)
+	var servers []backend.Backend
+	for i := range c.Backends {
+		b, err := newBackend(&c.Backends[i], c, budget, log)
+		if err != nil {
+			return nil, withCode(exitUsage, err)
+		}
+		servers = append(servers, b)
 	}
-	gate, err := proxy.New(c, server, budget, log)
+	gate, err := proxy.New(c, servers, budget, log)
 	return gate, withCode(exitUsage, err)
 }
 
@@ -88,15 +85,25 @@ func announce(out io.Writer, s *settings, gate *proxy.Gate, log *zap.Logger) {
 	for _, warning := range warnings(&s.gate, gate.Address(), gate.AdminAddress()) {
 		log.Warn(warning)
 	}
+	var names []string
+	for _, b := range s.gate.Backends {
+		names = append(names, b.Name)
+	}
 	log.Info("listening",
 		zap.String("address", gate.Address()), zap.String("admin", gate.AdminAddress()),
-		zap.String("backend", s.gate.Backends[0].Name), zap.String("version", buildVersion()))
+		zap.Strings("backends", names), zap.String("version", buildVersion()))
 	fmt.Fprintf(out, "sidegate: MCP at %s\n", endpoint(gate.Address(), mcpPath))
+	for _, d := range doors(&s.gate, gate.Address()) {
+		fmt.Fprintf(out, "sidegate: %s at %s\n", d.name, d.at)
+	}
 	if admin := gate.AdminAddress(); admin != "off" {
 		fmt.Fprintf(out, "sidegate: admin at %s\n", endpoint(admin, ""))
 	}
 	if s.curl {
 		fmt.Fprintln(out, curlLine(gate.Address(), s.gate.TokenFile != ""))
+		if s.gate.SSE {
+			fmt.Fprintln(out, curlSSELine(gate.Address(), s.gate.TokenFile != ""))
+		}
 	}
 }
 
@@ -111,13 +118,14 @@ func catchSignals() chan os.Signal {
 	return signals
 }
 
-// serve runs the gate. The first signal drains it, the second one kills the
-// tool servers and does not wait for anything else.
-func serve(ctx context.Context, gate *proxy.Gate, signals <-chan os.Signal, log *zap.Logger) error {
+// untilSignal runs what serves until its context is done. The first signal
+// drains it, the second one kills the tool servers and does not wait for
+// anything else.
+func untilSignal(ctx context.Context, run func(context.Context) error, kill func(), signals <-chan os.Signal, log *zap.Logger) error {
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
 	ended := make(chan error, 1)
-	go func() { ended <- gate.Run(ctx) }()
+	go func() { ended <- run(ctx) }()
 	select {
 	case err := <-ended:
 		return err
@@ -129,7 +137,7 @@ func serve(ctx context.Context, gate *proxy.Gate, signals <-chan os.Signal, log 
 	case err := <-ended:
 		return err
 	case <-signals:
-		gate.Kill()
+		kill()
 		return errKilled
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,7 +43,12 @@ func startGate(t *testing.T, flags []string, command ...string) *runningGate {
 		command = []string{testBinary(t), "demo"}
 	}
 	args := append([]string{"run", "--admin=off", "--env=" + beGate}, flags...)
-	args = append(append(args, "--"), command...)
+	return launchGate(t, append(append(args, "--"), command...))
+}
+
+// launchGate starts a gate and waits until it says where it is.
+func launchGate(t *testing.T, args []string) *runningGate {
+	t.Helper()
 	g := &runningGate{cmd: gateProcess(t, args...), ended: make(chan struct{}), grown: make(chan struct{}, 1)}
 	g.cmd.Stderr = g
 	out, err := g.cmd.StdoutPipe()
@@ -59,14 +65,15 @@ func startGate(t *testing.T, flags []string, command ...string) *runningGate {
 			t.Logf("the gate's log:\n%s", g.log())
 		}
 	})
-	g.readReady(t, out, len(flags) > 0 && flags[0] == "--curl")
+	g.readReady(t, out)
 	return g
 }
 
-// readReady reads the lines that the gate prints at its start, and leaves the
-// rest to a goroutine that ends with the process.
-func (g *runningGate) readReady(t *testing.T, out io.Reader, withCurl bool) {
-	lines := make(chan string, 2)
+// readReady reads the lines that the gate prints at its start, up to the
+// WebSocket's or, with --curl, the last curl line. It leaves the rest to a
+// goroutine that ends with the process.
+func (g *runningGate) readReady(t *testing.T, out io.Reader) {
+	lines := make(chan string, 100) // more than there are
 	go func() {
 		defer close(g.ended)
 		scanner := bufio.NewScanner(out)
@@ -76,11 +83,11 @@ func (g *runningGate) readReady(t *testing.T, out io.Reader, withCurl bool) {
 		close(lines)
 		_ = g.cmd.Wait() // the state is looked at in exitCode
 	}()
-	wanted := 1
-	if withCurl {
-		wanted = 2
+	last := "sidegate: WebSocket at "
+	if slices.Contains(g.cmd.Args, "--curl") {
+		last = "curl -sS -N "
 	}
-	for range wanted {
+	for len(g.stdout) == 0 || !strings.HasPrefix(g.stdout[len(g.stdout)-1], last) {
 		select {
 		case line, ok := <-lines:
 			if !ok {
@@ -217,7 +224,26 @@ func TestRunLogsItsAddress(t *testing.T) {
 	}
 }
 
-// The line that --curl prints works when it is pasted.
+// firstLine is what the shell's command, which does not end by itself, prints
+// first.
+func firstLine(t *testing.T, command string) string {
+	t.Helper()
+	cmd := exec.CommandContext(limited(t), "sh", "-c", "exec "+command)
+	cmd.Env = append(cleanEnviron(), "TOKEN=secret-token-of-mine", "no_proxy=*")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := bufio.NewReader(out).ReadString('\n') // "" tells enough
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	return line
+}
+
+// The lines that --curl prints work when they are pasted.
 func TestRunCurlLine(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
@@ -233,11 +259,15 @@ func TestRunCurlLine(t *testing.T) {
 		{"--curl", "--listen=unix://" + socket},
 	} {
 		g := startGate(t, flags)
-		curl := exec.Command("sh", "-c", g.stdout[1])
+		lines := g.stdout[len(g.stdout)-2:]
+		curl := exec.Command("sh", "-c", lines[0])
 		curl.Env = append(cleanEnviron(), "TOKEN=secret-token-of-mine", "no_proxy=*")
 		out, err := curl.CombinedOutput()
 		if err != nil || !strings.HasPrefix(string(out), "HTTP/1.1 200") || !strings.Contains(string(out), "sidegate-demo") {
-			t.Errorf("%s\n%v: %s", g.stdout[1], err, out)
+			t.Errorf("%s\n%v: %s", lines[0], err, out)
+		}
+		if got := firstLine(t, lines[1]); got != "event: endpoint\n" {
+			t.Errorf("%s\n%s", lines[1], got)
 		}
 		if strings.Contains(g.log(), "secret-token-of-mine") {
 			t.Errorf("the token is in the log")

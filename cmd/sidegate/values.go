@@ -114,6 +114,19 @@ func boolValue(p *bool) *value[bool] {
 	return &value[bool]{p, "bool", parseBool, strconv.FormatBool}
 }
 
+// notValue is a flag that says what is not to be.
+func notValue(p *bool) *value[bool] {
+	not := !*p
+	parse := func(s string) (bool, error) {
+		b, err := parseBool(s)
+		if err == nil {
+			*p = !b
+		}
+		return b, err
+	}
+	return &value[bool]{&not, "bool", parse, strconv.FormatBool}
+}
+
 func parseString(s string) (string, error) {
 	if s == "" {
 		return "", errors.New("must not be empty")

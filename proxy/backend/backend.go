@@ -69,8 +69,55 @@ type Receiver interface {
 	// all the same, else nil; valid until Garbage returns.
 	Garbage(id []byte)
 
+	// Reply reports the HTTP response in which the answer to request id comes,
+	// before the answer itself; or, where its status is not 200, instead of it.
+	// id is the raw JSON id; id and r are valid until Reply returns. Servers that
+	// are not spoken to over HTTP have none.
+	Reply(id []byte, r *Reply)
+
 	// Closed is the last call. err says why in words for the operator, and may
 	// quote the server; where it has a method Brief() string, that is what a
 	// client may be told. It is nil after Close.
 	Closed(err error)
+}
+
+// A Reply is an HTTP response of the server, as far as it concerns the client.
+type Reply struct {
+	Status int
+	Header []byte // the end-to-end header lines but Content-Type, each ended by CRLF
+	Type   string // Content-Type; "" without one
+	Body   []byte // where Status is not 200, and always from a Passer
+	Reason string // what went wrong, one sentence for a person; "" where Status is 200
+}
+
+// A Forwarder is a Conn that can tell the server what else stood in the
+// client's HTTP request.
+type Forwarder interface {
+	// SendWith is Send with the end-to-end header lines of the client's request,
+	// each ended by CRLF. header is not kept.
+	SendWith(msg *wire.Buffer, header []byte) error
+}
+
+// A Checker is a Backend that can be asked whether its server is there without
+// a link being opened.
+type Checker interface {
+	// Check fails where the server cannot be reached; ctx bounds it.
+	Check(ctx context.Context) error
+}
+
+// A Passer is a Backend that serves more than messages: what lies at other
+// paths of the server, such as /.well-known/oauth-protected-resource.
+type Passer interface {
+	// Pass sends one request and returns the response, whole. Both bodies are
+	// bounded by the message limit. An error has words for a person.
+	Pass(ctx context.Context, r *PassRequest) (*Reply, error)
+}
+
+// A PassRequest is a request for another path of the server.
+type PassRequest struct {
+	Method string
+	Target string // path and query, as the client wrote them
+	Header []byte // end-to-end header lines, each ended by CRLF
+	Type   string // Content-Type
+	Body   []byte
 }

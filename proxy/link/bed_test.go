@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sidegate/limits"
+	"sidegate/proxy/backend"
 	"sidegate/proxy/metrics"
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/wire"
@@ -58,6 +59,7 @@ type leg struct {
 	mu      sync.Mutex
 	sent    []string
 	answers []string
+	replies []string
 	how     metrics.Outcome
 }
 
@@ -73,6 +75,12 @@ func (l *leg) Answer(msg *wire.Buffer, how metrics.Outcome) {
 	defer l.mu.Unlock()
 	l.answers, l.how = append(l.answers, string(msg.B)), how
 	msg.Release()
+}
+
+func (l *leg) Reply(r *backend.Reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.replies = append(l.replies, fmt.Sprintf("%d %s", r.Status, r.Header))
 }
 
 // wantAnswer checks that the leg has got the one answer, with such words in it.
@@ -118,12 +126,12 @@ type owner struct {
 	onClose func()
 }
 
-func (o *owner) Unasked(msg *wire.Buffer, env *wire.Envelope) {
+func (o *owner) Unasked(_ *Link, msg *wire.Buffer, env *wire.Envelope) {
 	o.unasked = append(o.unasked, string(msg.B))
 	msg.Release()
 }
 
-func (o *owner) LinkClosed(err error) {
+func (o *owner) LinkClosed(_ *Link, err error) {
 	o.closed = err
 	if o.onClose != nil {
 		o.onClose()

@@ -1,9 +1,13 @@
 package link
 
 import (
+	"strconv"
+	"sync/atomic"
 	"time"
 
+	"sidegate/proxy/backend"
 	"sidegate/proxy/metrics"
+	"sidegate/proxy/refusal"
 	"sidegate/proxy/wire"
 )
 
@@ -17,6 +21,10 @@ type Leg interface {
 	// how the call ended. Where it is the gate that ends the call, Answer comes
 	// from elsewhere, and the reader may still be on its way into Send.
 	Answer(msg *wire.Buffer, how metrics.Outcome)
+	// Reply says, before the answer, in which HTTP response it comes. Where the
+	// status is not 200 the answer says the same as a JSON-RPC error, for a
+	// client that can no longer be told so. r is valid until Reply returns.
+	Reply(r *backend.Reply)
 }
 
 // A Call is what a client asked once, until it is answered. Its maker sets the
@@ -27,7 +35,33 @@ type Call struct {
 	Leg      Leg
 	Opens    bool // it is the initialize, which must not be cancelled (basic/utilities/cancellation)
 
-	number    uint64    // the call's id and progress token towards the server
-	deadline  time.Time // when it is given up; guarded by Link.mu
-	cancelled bool      // the client cancelled it; guarded by Link.mu
+	link      atomic.Pointer[Link] // that it was given to, nil before
+	number    uint64               // the call's id and progress token towards the server
+	deadline  time.Time            // when it is given up; guarded by Link.mu
+	cancelled bool                 // the client cancelled it; guarded by Link.mu
+}
+
+// Link is the link that the call was given to, nil before that.
+func (c *Call) Link() *Link { return c.link.Load() }
+
+// Refuse answers a call that has not reached a link: the client gets the
+// refusal's own HTTP status, where it is still waiting for one.
+func (c *Call) Refuse(r *refusal.Refusal) {
+	reply := backend.Reply{Status: r.Status}
+	if r.Retry > 0 {
+		reply.Header = append(strconv.AppendInt([]byte("Retry-After: "), int64(r.RetrySeconds()), 10), "\r\n"...)
+	}
+	c.Leg.Reply(&reply)
+	c.refuse(r, metrics.Lost)
+}
+
+// Cancelled answers a call that its client has cancelled and that has not
+// reached a link.
+func (c *Call) Cancelled() { c.refuse(refusal.Cancelled, metrics.Cancelled) }
+
+// refuse answers a call with a refusal of the gate.
+func (c *Call) refuse(r *refusal.Refusal, how metrics.Outcome) {
+	msg := wire.Acquire(256 + len(c.ID) + len(r.Text))
+	msg.B = r.AppendJSON(msg.B, c.ID)
+	c.Leg.Answer(msg, how)
 }

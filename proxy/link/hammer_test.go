@@ -136,6 +136,8 @@ func (c *whim) say(text string) {
 // counter is a leg that counts its answers.
 type counter struct{ answers atomic.Int64 }
 
+func (c *counter) Reply(*backend.Reply) {}
+
 func (c *counter) Send(msg *wire.Buffer) { msg.Release() }
 
 func (c *counter) Answer(msg *wire.Buffer, _ metrics.Outcome) {

@@ -1,11 +1,14 @@
 package link
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
+
+	"sidegate/proxy/backend"
 )
 
 const (
@@ -20,6 +23,7 @@ type health struct {
 	failures int       // in a row
 	since    time.Time // of the last failure
 	last     error     // the last failure
+	away     error     // what the last look at the server came to, for one that can be looked at
 	next     time.Time // no start ahead of use before; in a crash loop no start at all
 }
 
@@ -62,7 +66,7 @@ func (p *Pool) forgive() {
 	}
 	for _, m := range p.members {
 		if m.sound() && !m.born.Before(p.since) {
-			p.health = health{}
+			p.health = health{away: p.away}
 			p.rouse()
 			return
 		}
@@ -90,10 +94,42 @@ func (p *Pool) looping() error {
 	return p.problem()
 }
 
+// look asks a server that can be asked whether it is there: one that nobody
+// uses would else be taken for a sound one long after its end.
+func (p *Pool) look(ctx context.Context) {
+	checker, ok := p.backend.(backend.Checker)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	err := checker.Check(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case ctx.Err() != nil && p.open.Err() != nil:
+	case err != nil && p.away == nil:
+		p.options.Log.Warn("the tool server is not there", zap.Error(err))
+	case err == nil && p.away != nil:
+		p.options.Log.Info("the tool server is there again")
+		p.health = health{away: p.away}
+		p.rouse()
+	}
+	p.away = err
+}
+
+const (
+	lookEvery   = 5 * time.Second
+	lookTimeout = 2 * time.Second
+)
+
 // Ready tells whether the server starts; the error says why it does not.
 func (p *Pool) Ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.away != nil {
+		return p.away
+	}
 	p.forgive()
 	if p.failures < crashLoop {
 		return nil

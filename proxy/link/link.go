@@ -24,20 +24,21 @@ import (
 	"sidegate/proxy/wire"
 )
 
-// An Owner has the link to itself: the session that leased it. Its methods are
-// called by the link's one reader and must not block.
+// An Owner has the link: who leased it, for one session or for many. Its methods
+// are called by the link's one reader and must not block.
 type Owner interface {
 	// Unasked hands over a message that names no call: a notification, or a
 	// question. The owner ends msg; env is valid until Unasked returns.
-	Unasked(msg *wire.Buffer, env *wire.Envelope)
+	Unasked(l *Link, msg *wire.Buffer, env *wire.Envelope)
 	// LinkClosed says that the connection has ended by itself; every call has
 	// been answered before.
-	LinkClosed(err error)
+	LinkClosed(l *Link, err error)
 }
 
 // Options are shared by all links of a pool.
 type Options struct {
 	CallTimeout time.Duration // until a call is given up, restarted by progress
+	Shared      bool          // the session of a call outlives the link
 	MaxMessage  int           // bytes; an answer that was skipped with no more than these found no room
 	Dropped     func(what string)
 }
@@ -50,8 +51,9 @@ const cancelGrace = 2 * time.Second
 // A Link is one connection in use. It is the backend.Receiver of its
 // connection.
 type Link struct {
-	options *Options
-	conn    backend.Conn
+	options   *Options
+	conn      backend.Conn
+	forwarder backend.Forwarder // the connection, where it is one
 
 	mu     sync.Mutex
 	owner  Owner
@@ -80,6 +82,7 @@ func (l *Link) Attach(c backend.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conn = c
+	l.forwarder, _ = c.(backend.Forwarder)
 }
 
 // Lease gives the link an owner. It is refused where the link has ended.
@@ -103,12 +106,13 @@ func (l *Link) Call(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refu
 	}
 	l.last++
 	c.number = l.last
+	c.link.Store(l)
 	c.deadline = time.Now().Add(l.options.CallTimeout)
 	l.calls[c.number] = c
 	l.watch()
 	l.mu.Unlock()
 
-	rename(msg, env, c.number)
+	Rename(msg, env, c.number)
 	refused := l.Send(msg)
 	if refused != nil && l.take(c.number) == nil {
 		return nil // the link's end came between, and its leg has the answer already
@@ -116,8 +120,9 @@ func (l *Link) Call(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refu
 	return refused
 }
 
-// rename gives a request the link's number as its id and progress token.
-func rename(msg *wire.Buffer, env *wire.Envelope, number uint64) {
+// Rename gives a request a number as its id and, where it has one, as its
+// progress token.
+func Rename(msg *wire.Buffer, env *wire.Envelope, number uint64) {
 	var digits [20]byte
 	name := strconv.AppendUint(digits[:0], number, 10)
 	first, second := env.ID, env.ProgressToken
@@ -142,7 +147,7 @@ func (l *Link) take(number uint64) *Call {
 // Send sends a message that is no request: a notification, or the answer to a
 // question. It takes msg over in every case.
 func (l *Link) Send(msg *wire.Buffer) *refusal.Refusal {
-	err := l.conn.Send(msg)
+	err := l.send(msg)
 	switch {
 	case err == nil:
 		return nil
@@ -155,6 +160,27 @@ func (l *Link) Send(msg *wire.Buffer) *refusal.Refusal {
 		return l.ended
 	}
 	return refusal.Ended // the conn knows of its end before the link does
+}
+
+// send gives msg to the connection, with what came with it where the
+// connection has a use for that.
+func (l *Link) send(msg *wire.Buffer) error {
+	if l.forwarder != nil && len(msg.Header) > 0 {
+		return l.forwarder.SendWith(msg, msg.Header)
+	}
+	return l.conn.Send(msg)
+}
+
+// Drop gives up a call that its client no longer waits for, and tells the
+// server. It is answered with why, unless its answer came first.
+func (l *Link) Drop(c *Call, why *refusal.Refusal) {
+	if l.take(c.number) == nil {
+		return
+	}
+	if !c.cancelled && !c.Opens {
+		l.cancelLate(c, "nobody waits for it any more")
+	}
+	c.refuse(why, metrics.Lost)
 }
 
 // Cancel passes on a client's notifications/cancelled for a call in flight: in
@@ -229,13 +255,6 @@ func (l *Link) shut(why *refusal.Refusal) Owner {
 		c.refuse(why, metrics.Lost)
 	}
 	return owner
-}
-
-// refuse answers a call with a refusal of the gate.
-func (c *Call) refuse(r *refusal.Refusal, how metrics.Outcome) {
-	msg := wire.Acquire(256 + len(c.ID) + len(r.Text))
-	msg.B = r.AppendJSON(msg.B, c.ID)
-	c.Leg.Answer(msg, how)
 }
 
 var pong = []byte(`{"jsonrpc":"2.0","id":,"result":{}}`)

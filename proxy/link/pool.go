@@ -90,7 +90,12 @@ func NewPool(b backend.Backend, o PoolOptions) *Pool {
 func (p *Pool) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	looked := time.Time{}
 	for {
+		if time.Since(looked) >= lookEvery {
+			p.look(ctx)
+			looked = time.Now()
+		}
 		p.refill(ctx)
 		wait := time.NewTimer(p.pause())
 		select {
@@ -271,6 +276,13 @@ func (p *Pool) choose(woken bool) (choice, error) {
 		return choice{fresh: p.enter()}, nil
 	}
 	return choice{freed: p.wait(0)}, nil
+}
+
+// Full tells whether Take would have to wait for a place.
+func (p *Pool) Full() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.warm) == 0 && !p.room()
 }
 
 // End ends a link that Take has given out, in the background. Calling it again

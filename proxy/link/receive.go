@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"sidegate/proxy/backend"
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/metrics"
 	"sidegate/proxy/refusal"
@@ -83,7 +84,7 @@ func (l *Link) unasked(msg *wire.Buffer, env *wire.Envelope) {
 		msg.Release()
 		return
 	}
-	owner.Unasked(msg, env)
+	owner.Unasked(l, msg, env)
 }
 
 // TooLong answers the one call whose answer was skipped: it was over the limit,
@@ -113,8 +114,8 @@ func (l *Link) Closed(err error) {
 		return
 	}
 	l.died(err)
-	if owner := l.shut(forClient(err)); owner != nil {
-		owner.LinkClosed(err)
+	if owner := l.shut(l.forClient(err)); owner != nil {
+		owner.LinkClosed(l, err)
 	}
 }
 
@@ -126,11 +127,15 @@ type briefed interface {
 
 // forClient is what clients are told of a connection's end: not the whole
 // error, which is for the operator and may quote the server.
-func forClient(err error) *refusal.Refusal {
-	if b, ok := errors.AsType[briefed](err); ok {
-		return refusal.Ended.With("%s; send initialize to open a new session", b.Brief())
+func (l *Link) forClient(err error) *refusal.Refusal {
+	ended, advice := refusal.Ended, "send initialize to open a new session"
+	if l.options.Shared {
+		ended, advice = refusal.EndedShared, "call again"
 	}
-	return refusal.Ended
+	if b, ok := errors.AsType[briefed](err); ok {
+		return ended.With("%s; %s", b.Brief(), advice)
+	}
+	return ended
 }
 
 // watch sets the timer that looks for calls whose time is up, where it is not
@@ -178,17 +183,39 @@ func (l *Link) giveUp(c *Call) {
 		c.refuse(refusal.Cancelled, metrics.Cancelled)
 		return
 	case !c.Opens:
-		l.cancelLate(c)
+		l.cancelLate(c, "no answer in time")
 	}
 	c.refuse(refusal.CallTimeout, metrics.Timeout)
 }
 
 // cancelLate tells the server that nobody waits for a call any more. One that
 // does not read cannot be told.
-func (l *Link) cancelLate(c *Call) {
+func (l *Link) cancelLate(c *Call, reason string) {
 	note := wire.Acquire(256)
 	note.B = append(note.B, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":`...)
 	note.B = strconv.AppendUint(note.B, c.number, 10)
-	note.B = append(note.B, `,"reason":"no answer in time"}}`...)
+	note.B = append(note.B, `,"reason":"`...)
+	note.B = append(append(note.B, reason...), `"}}`...)
 	_ = l.conn.Send(note)
 }
+
+// Reply tells a call in which HTTP response its answer comes, and ends the call
+// where that response is all there is.
+func (l *Link) Reply(id []byte, r *backend.Reply) {
+	n := number(id)
+	if r.Status == statusOK {
+		l.mu.Lock()
+		c := l.calls[n]
+		l.mu.Unlock()
+		if c != nil {
+			c.Leg.Reply(r)
+		}
+		return
+	}
+	if c := l.take(n); c != nil {
+		c.Leg.Reply(r)
+		c.refuse(refusal.Server(r.Status, r.Reason), metrics.Lost)
+	}
+}
+
+const statusOK = 200

@@ -6,22 +6,27 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sidegate/proxy/link"
 	"sidegate/proxy/metrics"
 	"sidegate/proxy/refusal"
+	"sidegate/proxy/share"
 	"sidegate/proxy/stream"
 	"sidegate/registry"
 )
 
-// Links gives out links; link.Pool is one.
-type Links interface {
-	// Take leases a link that nobody has used, waiting for one as long as the
-	// pool's own bound or ctx allows.
-	Take(ctx context.Context) (*link.Link, error)
-	// End ends a link that Take has given out, in the background, and frees
-	// its place when nothing is left of it. Calling it again does nothing.
-	End(l *link.Link, why *refusal.Refusal)
-}
+// A Door is the frontend through which a session was opened. It goes on there
+// and nowhere else.
+type Door uint8
+
+// The doors.
+const (
+	Streamable Door = iota
+	SSE
+	WebSocket
+	Doors // how many there are
+)
+
+// String is the door's name, as in the metrics.
+func (d Door) String() string { return [Doors]string{"streamable", "sse", "websocket"}[d] }
 
 // Options of a manager never change.
 type Options struct {
@@ -29,16 +34,16 @@ type Options struct {
 	MaxCalls    int           // in flight in one session
 	Idle        time.Duration // without a call in flight and without an open stream
 	Lifetime    time.Duration
-	Stream      *stream.Options
+	Stream      [Doors]*stream.Options
 
-	Ended   func(method int, how metrics.Outcome, lasted time.Duration) // a call was answered
+	Ended   func(door Door, method int, how metrics.Outcome, lasted time.Duration) // a call was answered
 	Dropped func(what string)
 }
 
 // A Manager keeps the sessions of one backend.
 type Manager struct {
 	options  Options
-	links    Links
+	sharer   share.Sharer
 	registry *registry.Registry[*Session]
 	inFlight atomic.Int64
 	draining atomic.Bool
@@ -46,8 +51,8 @@ type Manager struct {
 
 // NewManager makes a manager without sessions. Run must be running for
 // sessions to expire.
-func NewManager(o Options, links Links) *Manager {
-	m := &Manager{options: o, links: links}
+func NewManager(o Options, s share.Sharer) *Manager {
+	m := &Manager{options: o, sharer: s}
 	m.registry = registry.New(registry.Options[*Session]{
 		Max: o.MaxSessions, Idle: o.Idle, Lifetime: o.Lifetime,
 		OnExpire: func(s *Session, _ registry.Reason) { s.end(refusal.SessionEnd) },
@@ -64,14 +69,15 @@ func (m *Manager) Len() int { return m.registry.Len() }
 // InFlight is the number of calls that wait for their answer.
 func (m *Manager) InFlight() int { return int(m.inFlight.Load()) }
 
-// Open makes a session for a caller and leases a link for it.
-func (m *Manager) Open(ctx context.Context, principal string) (*Session, *refusal.Refusal) {
+// Open makes a session for a caller. It has no link before Initialize.
+func (m *Manager) Open(principal string, door Door) (*Session, *refusal.Refusal) {
 	if m.draining.Load() {
 		return nil, refusal.Draining
 	}
 	s, err := m.registry.Add(principal, func(e *registry.Entry) (*Session, error) {
-		s := &Session{manager: m, entry: e}
-		s.box = stream.NewOutbox(m.options.Stream, e)
+		s := &Session{manager: m, entry: e, door: door}
+		s.box = stream.NewOutbox(m.options.Stream[door], e)
+		s.place = m.sharer.Join(s, principal, string(e.ID()))
 		return s, nil
 	})
 	if errors.Is(err, registry.ErrClosed) {
@@ -80,79 +86,29 @@ func (m *Manager) Open(ctx context.Context, principal string) (*Session, *refusa
 	if err != nil {
 		return nil, refusal.Sessions.With("the gate has %d of %d sessions (--max-sessions); end one or try again later", m.Len(), m.options.MaxSessions)
 	}
-	s.entry.Hold()
-	defer s.entry.Release()
-	l, err := m.links.Take(ctx)
-	if err != nil {
-		m.registry.Remove(s.entry)
-		return nil, notTaken(err)
-	}
-	if refused := s.lease(l); refused != nil {
-		m.registry.Remove(s.entry)
-		m.links.End(l, refused)
-		return nil, refused
-	}
 	return s, nil
 }
 
-// lease gives a session its link. Either may have ended in the meantime.
-func (s *Session) lease(l *link.Link) *refusal.Refusal {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		return refusal.Draining
-	}
-	if l.Lease(s) != nil {
-		return refusal.Start
-	}
-	s.link = l
-	return nil
-}
-
-// notTaken says why there is no link.
-func notTaken(err error) *refusal.Refusal {
-	switch {
-	case errors.Is(err, link.ErrNoLinks):
-		return refusal.Links.With("%v", err)
-	case errors.Is(err, link.ErrClosed):
-		return refusal.Draining
-	}
-	return refusal.Start // err is for the operator, and in the log already
-}
-
-// Find finds a caller's session. Whatever is wrong with the id, the refusal is
-// the same.
-func (m *Manager) Find(id []byte, principal string) (*Session, *refusal.Refusal) {
+// Find finds a caller's session at the door where it was opened. Whatever is
+// wrong with the id, the refusal is the same.
+func (m *Manager) Find(id []byte, principal string, door Door) (*Session, *refusal.Refusal) {
 	if len(id) == 0 {
 		return nil, refusal.NoSession
 	}
 	s, ok := m.registry.Get(id, principal)
-	if !ok {
+	if !ok || s.door != door {
 		return nil, refusal.Session
 	}
 	return s, nil
 }
 
 // End ends a session: calls in flight are answered with why, streams end in
-// good order, the link ends in the background. Calling it again does nothing.
+// good order, a link of its own ends in the background. Calling it again does
+// nothing.
 func (m *Manager) End(s *Session, why *refusal.Refusal) {
 	if m.registry.Remove(s.entry) {
 		s.end(why)
 	}
-}
-
-// end ends what the session holds. It is called once, by whoever took the
-// session out of the registry.
-func (s *Session) end(why *refusal.Refusal) {
-	s.mu.Lock()
-	s.ended = true
-	l := s.link
-	s.mu.Unlock()
-	if l != nil { // nil while Open waits for one
-		l.Abort(why)
-		s.manager.links.End(l, why)
-	}
-	s.box.Close()
 }
 
 func (m *Manager) callStarts() bool {

@@ -1,4 +1,4 @@
-// Package session is what a legacy client opens with initialize: a link to
+// Package session is what a legacy client opens with initialize: a place at
 // the tool server, the streams towards the client, the calls in flight between
 // the two, and the server's questions that the client has not answered.
 //
@@ -7,36 +7,34 @@
 package session
 
 import (
-	"bytes"
 	"slices"
 	"sync"
-	"time"
 
 	"sidegate/proxy/link"
 	"sidegate/proxy/mcp"
-	"sidegate/proxy/metrics"
 	"sidegate/proxy/refusal"
+	"sidegate/proxy/share"
 	"sidegate/proxy/stream"
 	"sidegate/proxy/wire"
 	"sidegate/registry"
 )
 
-// maxQuestions bounds what a server may ask one client without an answer.
-const maxQuestions = 256
-
-// A Session is the owner of its link. Its methods may be called from any
+// A Session is the client of its place. Its methods may be called from any
 // goroutine.
 type Session struct {
 	manager *Manager
 	entry   *registry.Entry
+	door    Door
 	box     *stream.Outbox
-	link    *link.Link // set before the session is given out
+	place   share.Place
 
 	mu        sync.Mutex
-	ended     bool
-	revision  string // negotiated; before that, what the client asked for
+	ended     *refusal.Refusal // why, nil while it lives
+	opened    bool             // initialize has come
+	revision  string           // negotiated; before that, what the client asked for
 	calls     []*call
-	questions map[string][]byte // the server's open questions: their raw ids, by the ids in plain spelling
+	questions map[uint64]*question // the server's, by the number that stands for the id
+	asked     uint64               // the last such number
 }
 
 // ID is what the client names the session by.
@@ -58,14 +56,37 @@ func (s *Session) setRevision(revision string) {
 	s.mu.Lock()
 	s.revision = revision
 	s.mu.Unlock()
-	s.box.SetPriming(revision == mcp.Revision20251125)
+	s.box.SetPriming(s.door == Streamable && revision == mcp.Revision20251125)
 }
 
-// Initialize sends the client's initialize, as the client wrote it: the server
-// sees this client's revision and capabilities. It takes msg over.
+// Initialize takes the client's initialize, which is answered on st. It takes
+// msg over. Where it fails st is unused; where the answer is no result the
+// session ends with it.
 func (s *Session) Initialize(st *stream.Stream, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
+	c := newCall(s, st, msg, env)
+	c.Opens = true
+	refused := s.begin()
+	if refused == nil {
+		refused = s.admit(c)
+	}
+	if refused != nil {
+		msg.Release()
+		return refused
+	}
 	s.setRevision(string(env.Revision))
-	return s.call(st, msg, env, true)
+	s.place.Open(&c.Call, msg, env)
+	return nil
+}
+
+// begin notes that initialize has come.
+func (s *Session) begin() *refusal.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened {
+		return refusal.Initialized
+	}
+	s.opened = true
+	return nil
 }
 
 // Call sends a request whose answer, and all that comes for it before, goes to
@@ -75,20 +96,12 @@ func (s *Session) Call(st *stream.Stream, msg *wire.Buffer, env *wire.Envelope) 
 		msg.Release()
 		return refusal.Initialized
 	}
-	return s.call(st, msg, env, false)
-}
-
-func (s *Session) call(st *stream.Stream, msg *wire.Buffer, env *wire.Envelope, opens bool) *refusal.Refusal {
-	c := &call{session: s, stream: st, method: metrics.Method(env.Method), start: time.Now()}
-	c.Opens = opens
-	c.ID = append(c.id[:0], env.ID.Of(msg.B)...)
-	c.Progress = bytes.Clone(env.ProgressToken.Of(msg.B))
-	c.Leg = c
+	c := newCall(s, st, msg, env)
 	if refused := s.admit(c); refused != nil {
 		msg.Release()
 		return refused
 	}
-	if refused := s.link.Call(&c.Call, msg, env); refused != nil {
+	if refused := s.place.Call(&c.Call, msg, env); refused != nil {
 		s.remove(c)
 		return refused
 	}
@@ -99,13 +112,16 @@ func (s *Session) call(st *stream.Stream, msg *wire.Buffer, env *wire.Envelope, 
 func (s *Session) admit(c *call) *refusal.Refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.find(c.ID) != nil {
+	switch limit := s.manager.options.MaxCalls; {
+	case s.ended != nil:
+		return s.ended
+	case !s.opened:
+		return refusal.Uninitialized
+	case s.find(c.ID) != nil:
 		return refusal.DuplicateID
-	}
-	if limit := s.manager.options.MaxCalls; len(s.calls) >= limit {
+	case len(s.calls) >= limit:
 		return refusal.Calls.With("this session has %d of %d calls in flight (--max-calls); wait for one to end", len(s.calls), limit)
-	}
-	if !s.manager.callStarts() {
+	case !s.manager.callStarts():
 		return refusal.Draining
 	}
 	s.calls = append(s.calls, c)
@@ -142,37 +158,10 @@ func (s *Session) Tell(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 		return s.reply(msg, env)
 	case string(env.Method) == mcp.MethodCancelled:
 		return s.cancel(msg, env)
+	case string(env.Method) == mcp.MethodProgress:
+		return s.progress(msg, env)
 	}
-	return s.link.Send(msg)
-}
-
-// reply passes on the client's answer to a question, under the id as the
-// server has spelt it. A question whose answer the server does not take is open
-// again: the client may say it once more.
-func (s *Session) reply(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
-	id, open := s.answered(env.ID.Of(msg.B))
-	if !open {
-		s.manager.options.Dropped("late_response")
-		msg.Release()
-		return nil
-	}
-	msg.Splice(env.ID, id)
-	refused := s.link.Send(msg)
-	if refused != nil {
-		s.asked(id)
-	}
-	return refused
-}
-
-// answered closes a question, if it is open, and returns its id as the server
-// has spelt it.
-func (s *Session) answered(id []byte) (raw []byte, open bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := string(wire.AppendPlainID(nil, id))
-	raw, open = s.questions[key]
-	delete(s.questions, key)
-	return raw, open
+	return s.place.Tell(msg, env)
 }
 
 func (s *Session) cancel(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
@@ -184,46 +173,27 @@ func (s *Session) cancel(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal 
 		msg.Release()
 		return nil
 	}
-	return s.link.Cancel(&c.Call, msg, env)
+	return s.place.Cancel(&c.Call, msg, env)
 }
 
-// A call is a call of this session, and its leg.
-type call struct {
-	link.Call
-	session *Session
-	stream  *stream.Stream
-	method  int // for the metrics
-	start   time.Time
-	id      [24]byte // memory for the id, which is nearly always short
+// end ends what the session holds. It is called once, by whoever took the
+// session out of the registry.
+func (s *Session) end(why *refusal.Refusal) {
+	s.mu.Lock()
+	s.ended = why
+	questions := s.questions
+	s.questions = nil
+	calls := make([]*link.Call, len(s.calls))
+	for i, c := range s.calls {
+		calls[i] = &c.Call
+	}
+	s.mu.Unlock()
+	for _, q := range questions {
+		share.Answer(q.link, refusal.Unattended, q.id)
+	}
+	s.place.Leave(calls, why)
+	s.box.Close(why)
 }
 
-// Send hands over what belongs to the call.
-func (c *call) Send(msg *wire.Buffer) {
-	if !c.stream.Send(msg) {
-		c.session.manager.options.Dropped("undelivered")
-		msg.Release()
-	}
-}
-
-// Answer hands over the answer. The call is no longer in flight when its
-// client can see the answer: it may use the id again at once.
-func (c *call) Answer(msg *wire.Buffer, how metrics.Outcome) {
-	s := c.session
-	if c.Opens && how == metrics.OK {
-		s.negotiated(msg.B)
-	}
-	s.manager.options.Ended(c.method, how, time.Since(c.start))
-	s.remove(c)
-	c.stream.Answer(msg)
-	if c.Opens && how != metrics.OK {
-		s.manager.End(s, refusal.SessionEnd) // an initialize that failed opens nothing
-	}
-}
-
-// negotiated reads the revision that the server has chosen.
-func (s *Session) negotiated(answer []byte) {
-	var env wire.Envelope
-	if env.Scan(answer) == nil && len(env.Revision) > 0 {
-		s.setRevision(string(env.Revision))
-	}
-}
+// Lost ends the session with its link: its calls are answered already.
+func (s *Session) Lost() { s.manager.End(s, refusal.Ended) }

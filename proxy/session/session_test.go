@@ -15,6 +15,7 @@ import (
 	"sidegate/proxy/link"
 	"sidegate/proxy/metrics"
 	"sidegate/proxy/refusal"
+	"sidegate/proxy/share"
 	"sidegate/proxy/stream"
 	"sidegate/proxy/wire"
 )
@@ -38,21 +39,27 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, budget: limits.NewBytes(1 << 30), ended: map[*link.Link]int{}, dropped: map[string]int{}, outcome: map[metrics.Outcome]int{}}
+	sharer := share.NewOwn(b)
 	b.Manager = NewManager(Options{
 		MaxSessions: 2, MaxCalls: 3,
-		Stream: &stream.Options{
+		Stream: [Doors]*stream.Options{Streamable: {
 			ReplayEvents: 100, ReplayBytes: 1 << 20, Replay: limits.NewBytes(1 << 20),
 			KeepAlive: time.Minute, WriteTimeout: time.Minute, Dropped: b.drop, Opened: func() {}, Closed: func() {},
-		},
-		Ended: func(_ int, how metrics.Outcome, _ time.Duration) {
+		}},
+		Ended: func(_ Door, _ int, how metrics.Outcome, _ time.Duration) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.outcome[how]++
 		},
 		Dropped: b.drop,
-	}, b)
+	}, sharer)
+	ctx, stop := context.WithCancel(context.Background())
+	running := make(chan struct{})
+	go func() { sharer.Run(ctx); close(running) }()
 	t.Cleanup(func() {
 		b.Close(context.Background())
+		stop()
+		<-running
 		if n := b.budget.InUse(); n != 0 || b.InFlight() != 0 {
 			t.Errorf("%d bytes and %d calls are still in flight", n, b.InFlight())
 		}
@@ -71,10 +78,14 @@ func (b *bench) drop(what string) {
 	b.dropped[what]++
 }
 
-// Take and End make the bench the session's Links.
+// Take, End and Full make the bench the pool of links.
+func (b *bench) Full() bool { return false }
+
 func (b *bench) Take(context.Context) (*link.Link, error) {
 	l := link.New(&link.Options{CallTimeout: time.Hour, MaxMessage: 1 << 20, Dropped: b.drop}, func(error) {})
 	l.Attach(conn{b})
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.links = append(b.links, l)
 	return l, nil
 }
@@ -125,18 +136,38 @@ func (b *bench) says(format string, args ...any) {
 
 const initialize = `{"jsonrpc":"2.0","id":"first","method":"initialize","params":{"protocolVersion":"2025-11-25"}}`
 
-// open opens a session that is initialized; its calls get the numbers from 2 on.
-func (b *bench) open(revision string) *Session {
+// begin opens a session whose initialize has reached the server.
+func (b *bench) begin() (*Session, *stream.Stream) {
 	b.t.Helper()
-	s, refused := b.Open(context.Background(), "me")
+	s, refused := b.Open("me", Streamable)
 	if refused != nil {
 		b.t.Fatal(refused)
 	}
 	st := s.Outbox().Open(1)
+	b.mu.Lock()
+	before := len(b.sent)
+	b.mu.Unlock()
 	msg, env := b.message(initialize)
 	if refused := s.Initialize(st, msg, env); refused != nil {
 		b.t.Fatal(refused)
 	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		b.mu.Lock()
+		sent := len(b.sent)
+		b.mu.Unlock()
+		if sent > before {
+			return s, st
+		}
+		if time.Now().After(end) {
+			b.t.Fatal("the initialize did not reach the server")
+		}
+	}
+}
+
+// open opens a session that is initialized; its calls get the numbers from 2 on.
+func (b *bench) open(revision string) *Session {
+	b.t.Helper()
+	s, st := b.begin()
 	b.says(`{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":%q}}`, revision)
 	b.want(st, `{"jsonrpc":"2.0","id":"first","result":{"protocolVersion":"`+revision+`"}}`)
 	return s
@@ -163,7 +194,7 @@ func (b *bench) tell(s *Session, text string) {
 // want wants the stream's answer to be the first thing that came on it.
 func (b *bench) want(st *stream.Stream, answer string) {
 	b.t.Helper()
-	msg := st.Wait(10*time.Second, 1<<20)
+	msg, _ := st.Wait(10*time.Second, 1<<20)
 	if msg == nil {
 		b.t.Fatalf("no answer, want %s", answer)
 	}
@@ -252,7 +283,7 @@ func TestRoute(t *testing.T) {
 			b.says(`{"jsonrpc":"2.0","method":"notifications/message","params":{}}`)
 			for i, st := range streams {
 				b.says(`{"jsonrpc":"2.0","id":%d,"result":{}}`, i+2)
-				answer := st.Wait(10*time.Second, 1<<20)
+				answer, _ := st.Wait(10*time.Second, 1<<20)
 				if streamed := answer == nil; streamed != (i+1 == test.to) {
 					t.Errorf("call %d: streamed is %v", i+1, streamed)
 				}
@@ -268,15 +299,15 @@ func TestQuestionsAreAnsweredOnce(t *testing.T) {
 	b := newBench(t)
 	s := b.open("2025-11-25")
 	b.says(`{"jsonrpc":"2.0","id":"q\u00e9","method":"roots/list"}`)
-	b.tell(s, `{"jsonrpc":"2.0","id":"qé","result":{"roots":[]}}`)
+	b.tell(s, `{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}`)
 	if want := `{"jsonrpc":"2.0","id":"q\u00e9","result":{"roots":[]}}`; b.last() != want {
 		t.Errorf("sent %s, want %s", b.last(), want)
 	}
-	b.tell(s, `{"jsonrpc":"2.0","id":"qé","result":{"roots":[]}}`)
+	b.tell(s, `{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}`)
 	b.tell(s, `{"jsonrpc":"2.0","id":"never asked","result":{}}`)
 	b.says(`{"jsonrpc":"2.0","id":7,"method":"roots/list"}`)
 	b.says(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`)
-	b.tell(s, `{"jsonrpc":"2.0","id":7,"result":{"roots":[]}}`)
+	b.tell(s, `{"jsonrpc":"2.0","id":2,"result":{"roots":[]}}`)
 	if b.dropped["late_response"] != 3 {
 		t.Errorf("dropped %v", b.dropped)
 	}
@@ -290,18 +321,10 @@ func TestQuestionsAreAnsweredOnce(t *testing.T) {
 
 func TestFailedInitializeOpensNothing(t *testing.T) {
 	b := newBench(t)
-	s, refused := b.Open(context.Background(), "me")
-	if refused != nil {
-		t.Fatal(refused)
-	}
-	st := s.Outbox().Open(1)
-	msg, env := b.message(initialize)
-	if refused := s.Initialize(st, msg, env); refused != nil {
-		t.Fatal(refused)
-	}
+	s, st := b.begin()
 	b.says(`{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}`)
 	b.want(st, `{"jsonrpc":"2.0","id":"first","error":{"code":-32602,"message":"no"}}`)
-	if _, refused := b.Find([]byte(s.ID()), "me"); refused != refusal.Session {
+	if _, refused := b.Find([]byte(s.ID()), "me", Streamable); refused != refusal.Session {
 		t.Errorf("the session is there: %v", refused)
 	}
 }
@@ -312,13 +335,13 @@ func TestDeadLinkAnswersItsCallsAndEndsTheSession(t *testing.T) {
 	one, two := b.call(s, "1"), b.call(s, "2")
 	b.links[0].Closed(errors.New("it died"))
 	for _, st := range []*stream.Stream{one, two} {
-		answer := st.Wait(10*time.Second, 1<<20)
+		answer, _ := st.Wait(10*time.Second, 1<<20)
 		if answer == nil || !strings.Contains(string(answer.B), `"error":{"code":503`) {
 			t.Errorf("answered %v", answer)
 		}
 		answer.Release()
 	}
-	if _, refused := b.Find([]byte(s.ID()), "me"); refused != refusal.Session || b.Len() != 0 {
+	if _, refused := b.Find([]byte(s.ID()), "me", Streamable); refused != refusal.Session || b.Len() != 0 {
 		t.Errorf("the session is there: %v", refused)
 	}
 	if b.outcome[metrics.Lost] != 2 {
@@ -338,13 +361,13 @@ func TestFind(t *testing.T) {
 		{s.ID(), "another", refusal.Session},
 		{strings.ToUpper(s.ID()) + "x", "me", refusal.Session},
 	} {
-		if _, refused := b.Find([]byte(test.id), test.principal); refused != test.want {
+		if _, refused := b.Find([]byte(test.id), test.principal, Streamable); refused != test.want {
 			t.Errorf("%q of %s: %v", test.id, test.principal, refused)
 		}
 	}
 	b.Manager.End(s, refusal.SessionEnd)
 	b.Manager.End(s, refusal.SessionEnd)
-	if _, refused := b.Find([]byte(s.ID()), "me"); refused != refusal.Session {
+	if _, refused := b.Find([]byte(s.ID()), "me", Streamable); refused != refusal.Session {
 		t.Errorf("ended: %v", refused)
 	}
 }
@@ -353,7 +376,7 @@ func TestBoundsAndDrain(t *testing.T) {
 	b := newBench(t)
 	b.open("2025-11-25")
 	s := b.open("2025-11-25")
-	if _, refused := b.Open(context.Background(), "me"); refused == nil || refused.Reason != refusal.Sessions.Reason {
+	if _, refused := b.Open("me", Streamable); refused == nil || refused.Reason != refusal.Sessions.Reason {
 		t.Errorf("one session too many: %v", refused)
 	}
 	st := b.call(s, "1")
@@ -366,7 +389,7 @@ func TestBoundsAndDrain(t *testing.T) {
 	if refused := s.Call(s.Outbox().Open(1), msg, env); refused != refusal.Draining {
 		t.Errorf("a call while draining: %v", refused)
 	}
-	if _, refused := b.Open(context.Background(), "me"); refused != refusal.Draining {
+	if _, refused := b.Open("me", Streamable); refused != refusal.Draining {
 		t.Errorf("a session while draining: %v", refused)
 	}
 	b.says(`{"jsonrpc":"2.0","id":2,"result":{}}`)

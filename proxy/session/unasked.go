@@ -1,41 +1,51 @@
 package session
 
 import (
-	"bytes"
-
+	"sidegate/proxy/link"
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/refusal"
+	"sidegate/proxy/share"
 	"sidegate/proxy/stream"
 	"sidegate/proxy/wire"
 )
 
-// Unasked takes what the server says and what names no call: a notification,
-// or a question.
-func (s *Session) Unasked(msg *wire.Buffer, env *wire.Envelope) {
-	switch {
-	case env.Kind == wire.Request:
-		if !s.asked(env.ID.Of(msg.B)) {
-			s.refuseQuestion(msg, env)
-			return
-		}
-	case string(env.Method) == mcp.MethodCancelled:
-		s.answered(env.RequestID.Of(msg.B)) // the server no longer waits
+// Unasked takes what the server says and what is no answer: a notification, or
+// a question; see share.Client.
+func (s *Session) Unasked(l *link.Link, on *link.Call, msg *wire.Buffer, env *wire.Envelope) {
+	if env.Kind == wire.Request {
+		s.ask(l, on, msg, env)
+		return
 	}
-	if !s.route().Send(msg) && !s.box.Main().Send(msg) {
+	if string(env.Method) == mcp.MethodCancelled && !s.withdraw(l, msg, env) {
+		msg.Release() // the client has answered already, or was never asked
+		return
+	}
+	if !s.send(on, msg) {
 		s.manager.options.Dropped("undelivered") // the session is ending
 		msg.Release()
 	}
 }
 
-// route chooses the one stream for a message that names no call: the stream of
-// the only call in flight; with several, the GET stream if one is open, else
-// the oldest call's; with none, the GET stream, where it waits for one. The
-// only call's client may have left while the GET stream is open: then that.
-func (s *Session) route() *stream.Stream {
+// send puts a message on the one stream that it belongs to.
+func (s *Session) send(on *link.Call, msg *wire.Buffer) bool {
+	return s.route(on).Send(msg) || s.box.Main().Send(msg)
+}
+
+// route chooses the one stream for a message: the stream of the call that it
+// belongs to. Where it names none, that of the only call in flight; with
+// several, the GET stream if one is open, else the oldest call's; with none,
+// the GET stream, where it waits for one. A call's client may have left while
+// the GET stream is open: then that.
+func (s *Session) route(on *link.Call) *stream.Stream {
 	main := s.box.Main()
 	open := s.box.HasMain()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, c := range s.calls {
+		if &c.Call == on && !(open && c.stream.Left()) {
+			return c.stream
+		}
+	}
 	switch {
 	case len(s.calls) == 0:
 		return main
@@ -45,28 +55,20 @@ func (s *Session) route() *stream.Stream {
 	return s.calls[0].stream
 }
 
-// asked notes an open question.
-func (s *Session) asked(id []byte) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.questions) >= maxQuestions {
-		return false
+// ask puts a server's question to the client. Who cannot be asked has not been
+// asked: the server gets an answer from the gate.
+func (s *Session) ask(l *link.Link, on *link.Call, msg *wire.Buffer, env *wire.Envelope) {
+	q := newQuestion(l, msg, env)
+	number, refused := s.note(q, on)
+	if refused == nil {
+		link.Rename(msg, env, number)
+		if s.send(on, msg) {
+			return
+		}
+		s.take(number)
+		refused = refusal.SessionEnd
 	}
-	if s.questions == nil {
-		s.questions = make(map[string][]byte)
-	}
-	s.questions[string(wire.AppendPlainID(nil, id))] = bytes.Clone(id)
-	return true
-}
-
-// refuseQuestion answers a server that asks more than it may.
-func (s *Session) refuseQuestion(msg *wire.Buffer, env *wire.Envelope) {
 	s.manager.options.Dropped("question")
-	answer := wire.Acquire(256)
-	answer.B = refusal.Questions.AppendJSON(answer.B, env.ID.Of(msg.B))
 	msg.Release()
-	_ = s.link.Send(answer) // a server that does not read cannot be told
+	share.Answer(l, refused, q.id)
 }
-
-// LinkClosed ends the session with its link: its calls are answered already.
-func (s *Session) LinkClosed(error) { s.manager.End(s, refusal.Ended) }

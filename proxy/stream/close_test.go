@@ -15,7 +15,7 @@ func TestCloseBeforeTheAnswer(t *testing.T) {
 			b.t.Error("a stream with a client took nothing")
 		}
 	}
-	end := func(b *bench, _ *Stream) { b.box.Close() }
+	end := func(b *bench, _ *Stream) { b.box.Close(nil) }
 	hold := func(b *bench, s *Stream) {
 		client, _ := b.hold(s, 0)
 		b.within("the connection", func() bool { return s.conn != nil || s.pending == 0 })
@@ -84,8 +84,8 @@ func TestCloseWithoutClients(t *testing.T) {
 	if b.replay.InUse() == 0 {
 		t.Fatal("nothing is kept")
 	}
-	b.box.Close()
-	b.box.Close()
+	b.box.Close(nil)
+	b.box.Close(nil)
 	if n := b.replay.InUse(); n != 0 {
 		t.Errorf("%d bytes are kept", n)
 	}
@@ -113,7 +113,7 @@ func TestCloseDuringAWrite(t *testing.T) {
 	main.Send(b.msg(large))
 	main.Send(b.msg("last"))
 	b.within("a write", func() bool { return main.conn != nil && main.conn.writing })
-	b.box.Close()
+	b.box.Close(nil)
 	if _, body := response(t, client); dataOf(body) != large+" last" {
 		t.Errorf("got %d bytes that end with %q", len(body), body[max(0, len(body)-100):])
 	}
@@ -126,7 +126,7 @@ func TestCloseDuringAWrite(t *testing.T) {
 // end.
 func TestGetAfterTheEnd(t *testing.T) {
 	b := newBench(t, nil)
-	b.box.Close()
+	b.box.Close(nil)
 	client, reusable := b.hold(b.box.Main(), 0)
 	if r, body := response(t, client); r.Header.Get("Content-Type") != "text/event-stream" || body != "" {
 		t.Errorf("got %q: %q", r.Header, body)

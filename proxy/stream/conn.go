@@ -13,7 +13,10 @@ import (
 // while there is something to write.
 type Conn struct {
 	socket  *Socket
+	frames  Frames // what it carries instead of an HTTP response, nil for one
 	head    string // further header lines of the response's head, each ended by CRLF
+	onlyOK  string // likewise, where the status is 200
+	first   string // what an event stream begins with
 	http11  bool   // the client understands chunks
 	keep    bool   // the client takes another answer on this connection
 	timeout time.Duration
@@ -35,6 +38,8 @@ type Conn struct {
 // Request says what a response's head and end depend on.
 type Request struct {
 	Head   string // further header lines, each ended by CRLF; kept
+	OnlyOK string // likewise, where the status is 200; kept
+	First  string // what an event stream begins with, before any message; kept
 	HTTP11 bool
 	Keep   bool // false: the client asked for Connection: close
 }
@@ -42,7 +47,7 @@ type Request struct {
 // NewConn takes a hijacked connection over. On an error it is closed.
 func NewConn(hijacked net.Conn, r Request, writeTimeout time.Duration) (*Conn, error) {
 	socket, err := takeBack(hijacked)
-	c := &Conn{socket: socket, head: r.Head, http11: r.HTTP11, keep: r.Keep && r.HTTP11, timeout: writeTimeout}
+	c := &Conn{socket: socket, head: r.Head, onlyOK: r.OnlyOK, first: r.First, http11: r.HTTP11, keep: r.Keep && r.HTTP11, timeout: writeTimeout}
 	if err != nil {
 		c.Close()
 	}
@@ -60,9 +65,12 @@ func (c *Conn) Close() { _ = c.socket.Close() }
 // as the end of a pending read. That the read times out now and then is the
 // stream's clock.
 func (c *Conn) watch(b *Outbox) error {
+	if c.frames != nil {
+		return c.frames.Watch(func(d time.Duration) bool { return c.arm(b, d) }, func() { c.tick(b) })
+	}
 	var pipelined []byte
 	var chunk [256]byte
-	for c.arm(b) {
+	for c.arm(b, b.options.KeepAlive) {
 		n, err := c.socket.Conn.Read(chunk[:])
 		if pipelined = append(pipelined, chunk[:n]...); len(pipelined) > maxUnread {
 			return errPipelined

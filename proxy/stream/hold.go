@@ -120,13 +120,13 @@ func (c *Conn) finish() {
 }
 
 // arm sets the deadline of the owner's next read; false: it need not read.
-func (c *Conn) arm(b *Outbox) bool {
+func (c *Conn) arm(b *Outbox, d time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c.finished {
 		return false
 	}
-	_ = c.socket.SetReadDeadline(time.Now().Add(b.options.KeepAlive)) // fails where the read will
+	_ = c.socket.SetReadDeadline(time.Now().Add(d)) // fails where the read will
 	return true
 }
 

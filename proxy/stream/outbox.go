@@ -14,6 +14,8 @@ package stream
 import (
 	"sync"
 	"time"
+
+	"sidegate/proxy/refusal"
 )
 
 // Budget counts bytes across all outboxes; limits.Bytes is one.
@@ -55,6 +57,8 @@ type Outbox struct {
 	last    uint32             // the number given out last
 	priming bool               // the client's revision knows the priming event
 	closed  bool               // who is away cannot come back
+	why     *refusal.Refusal   // and why
+	brief   bool               // nothing is kept for who comes back
 
 	replay replay
 }
@@ -75,7 +79,16 @@ func (b *Outbox) SetPriming(on bool) {
 	b.priming = on
 }
 
-// Main is the stream for what the server says unasked. It is not over before
+// SetBrief says that the client cannot come back for what it has missed, so
+// that nothing is kept for it (2024-11-05, basic/transports, "HTTP with SSE").
+func (b *Outbox) SetBrief() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.brief = true
+}
+
+// Main is the stream for what the server says unasked, and of a client that
+// has one connection for everything also for the answers. It is not over before
 // the outbox is closed.
 func (b *Outbox) Main() *Stream { return b.main }
 
@@ -106,14 +119,15 @@ func (b *Outbox) OpenEvents(requests int) *Stream {
 // Close ends the GET stream and drops what is kept for clients that are away.
 // POST streams that have a connection, or are about to get their first, still
 // get the answers they were opened for and end with the last of them: whoever
-// closes an outbox sees to it that every call is answered, before or after.
-func (b *Outbox) Close() {
+// closes an outbox sees to it that every call is answered, before or after. why
+// is what a client is told that can be told.
+func (b *Outbox) Close(why *refusal.Refusal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return
 	}
-	b.closed = true
+	b.closed, b.why = true, why
 	b.main.pending = 0
 	b.main.wind()
 	for _, s := range b.streams {

@@ -77,6 +77,9 @@ func (s *Stream) forget(end uint64) {
 // this outbox make room. It tells whether the event could be kept: not where
 // all outboxes together keep too much and this one has nothing to give.
 func (b *Outbox) account(s *Stream, number uint64, size int) bool {
+	if b.brief {
+		return false
+	}
 	for !b.options.Replay.TryAcquire(int64(size)) {
 		if !b.dropOldest() {
 			return false
@@ -122,6 +125,18 @@ func (r *replay) name() string {
 		r.tag = hex.EncodeToString(random[:])
 	}
 	return r.tag
+}
+
+// After is the number of the message after the first count ones of the main
+// stream, for a client that counts them. A count that was never reached, or
+// whose successor is no longer held, is refused: going on would skip messages.
+func (b *Outbox) After(count uint64) (next uint64, refused *refusal.Refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.main; count+1 < s.first || count >= s.next() {
+		return 0, refusal.LastEventID
+	}
+	return count + 1, nil
 }
 
 // Find finds the stream that an event id names, and the number of the event

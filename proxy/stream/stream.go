@@ -38,6 +38,7 @@ type Stream struct {
 	inFlight int          // bytes of the events from kept on
 	pending  int          // answers still to come; 0 ends the stream. The GET stream waits for one that is its outbox's end
 	answer   *wire.Buffer // the answer of an undecided stream or of a whole one
+	reply    *Reply       // the form of that answer, nil for the usual one
 
 	waiter *waiter // who waits for something to write, nil if nobody
 }
@@ -78,12 +79,44 @@ func (s *Stream) Send(msg *wire.Buffer) bool {
 	return true
 }
 
-// Answer adds an answer; the last one expected ends the stream. It takes msg
-// over and never blocks.
+// Answer adds an answer; the last one expected ends the stream, unless it is
+// the main one. It takes msg over and never blocks.
 func (s *Stream) Answer(msg *wire.Buffer) {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
-	s.pending--
+	s.add(msg)
+}
+
+// A Reply is an answer that says more than a JSON-RPC message under status 200
+// can.
+type Reply struct {
+	Status int
+	Type   string // of Body
+	Head   string // header lines, each ended by CRLF
+	Body   []byte // nil: the message
+}
+
+// Reply adds an answer in the form of r, if it is the one answer of a stream on
+// which nothing has come so far; in every other case msg is the answer, which
+// says the same. It takes msg over and never blocks; r is kept.
+func (s *Stream) Reply(r *Reply, msg *wire.Buffer) {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	if s.mode == undecided && s.pending == 1 {
+		s.reply = r
+		if r.Body != nil {
+			msg.Release()
+			msg = wire.Acquire(len(r.Body))
+			msg.B = append(msg.B, r.Body...)
+		}
+	}
+	s.add(msg)
+}
+
+func (s *Stream) add(msg *wire.Buffer) {
+	if s != s.box.main {
+		s.pending--
+	}
 	if s.mode == undecided && s.pending == 0 {
 		s.answer = msg
 		s.kick()
@@ -149,19 +182,20 @@ func (s *Stream) kick() {
 }
 
 // Wait waits for the answer of a stream that was opened by a POST, at most d.
-// It returns the answer if it is the first thing that came and has at most
-// limit bytes; the caller releases it, and the stream is over. In every other
-// case it returns nil, and the stream needs a connection: Hold.
-func (s *Stream) Wait(d time.Duration, limit int) *wire.Buffer {
+// It returns the answer, with its form where that is not the usual one, if it is
+// the first thing that came and has at most limit bytes; the caller releases it,
+// and the stream is over. In every other case it returns nil, and the stream
+// needs a connection: Hold.
+func (s *Stream) Wait(d time.Duration, limit int) (*wire.Buffer, *Reply) {
 	s.await(d)
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
 	if s.answer == nil || s.mode != undecided || len(s.answer.B) > limit {
-		return nil
+		return nil, nil
 	}
 	answer := s.answer
 	s.answer, s.mode, s.awaited = nil, whole, false
-	return answer
+	return answer, s.reply
 }
 
 // await returns when there is something to write, or after d.

@@ -51,7 +51,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	}
 	b.box = NewOutbox(o, b)
 	t.Cleanup(func() {
-		b.box.Close()
+		b.box.Close(nil)
 		b.owners.Wait()
 		for end := time.Now().Add(20 * time.Second); b.budget.InUse() != 0 && time.Now().Before(end); {
 			time.Sleep(time.Millisecond) // a writer may be about to let go of what it has written
@@ -155,7 +155,7 @@ func TestAnswerThatIsFirstGoesOutWhole(t *testing.T) {
 	b := newBench(t, nil)
 	s := b.box.Open(1)
 	go s.Answer(b.msg(`{"id":1}`))
-	answer := s.Wait(20*time.Second, 100)
+	answer, _ := s.Wait(20*time.Second, 100)
 	if answer == nil || string(answer.B) != `{"id":1}` {
 		t.Fatalf("got %v", answer)
 	}
@@ -166,7 +166,7 @@ func TestAnswerOnHeldConnection(t *testing.T) {
 	for _, size := range []int{10, 3 << 20} {
 		b := newBench(t, nil)
 		s := b.box.Open(1)
-		if s.Wait(time.Millisecond, 100) != nil {
+		if answer, _ := s.Wait(time.Millisecond, 100); answer != nil {
 			t.Fatal("an answer came from nowhere")
 		}
 		client, reusable := b.hold(s, 0)
@@ -190,7 +190,7 @@ func TestEventsThenAnswer(t *testing.T) {
 	b.box.SetPriming(true)
 	s := b.box.Open(1)
 	s.Send(b.msg("one"))
-	if s.Wait(time.Second, 100) != nil {
+	if answer, _ := s.Wait(time.Second, 100); answer != nil {
 		t.Fatal("an event is not an answer")
 	}
 	client, reusable := b.hold(s, 0)
@@ -269,7 +269,7 @@ func TestSecondConnectionTakesTheStreamOver(t *testing.T) {
 	}
 	main.Send(b.msg("after"))
 	b.eventually("delivery", func() bool { b.box.mu.Lock(); defer b.box.mu.Unlock(); return main.written == 3 })
-	b.box.Close()
+	b.box.Close(nil)
 	if _, body := response(t, second); strings.Contains(body, "before") || !strings.Contains(body, "data: after\n") {
 		t.Errorf("the second got %q", body)
 	}
@@ -289,7 +289,7 @@ func TestSlowReaderIsCutAndResumes(t *testing.T) {
 	}
 	<-gone
 	other.Answer(b.msg("quick"))
-	if answer := other.Wait(20*time.Second, 100); answer == nil {
+	if answer, _ := other.Wait(20*time.Second, 100); answer == nil {
 		t.Error("another stream was delayed")
 	} else {
 		answer.Release()
@@ -340,7 +340,7 @@ func TestReplayIsBounded(t *testing.T) {
 				t.Errorf("%d events are held, %d on the account", len(main.held), b.box.replay.events)
 			}
 			b.box.mu.Unlock()
-			b.box.Close()
+			b.box.Close(nil)
 			if _, body := response(t, client); strings.Count(body, "data:") != 3 || !strings.Contains(body, "msg_9") {
 				t.Errorf("got %q", body)
 			}

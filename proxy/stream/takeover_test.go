@@ -78,7 +78,7 @@ func TestTakeoverDuringAWrite(t *testing.T) {
 			b.within("the write's end", func() bool { return main.written == 2 })
 			main.Send(b.msg("last"))
 			b.within("delivery", func() bool { return main.written == 3 })
-			b.box.Close()
+			b.box.Close(nil)
 			if _, body := response(t, second); strings.Count(body, "data: event\n") != c.second || strings.Count(body, "data: last\n") != 1 {
 				t.Errorf("the second got %q", body)
 			}
@@ -108,7 +108,7 @@ func TestThirdTakesOver(t *testing.T) {
 		t.Errorf("the second got %q", body)
 	}
 	b.within("the write's end", func() bool { return main.written == 2 })
-	b.box.Close()
+	b.box.Close(nil)
 	if _, body := response(t, third); strings.Contains(body, "data") {
 		t.Errorf("the third got again what the first has got: %q", body)
 	}

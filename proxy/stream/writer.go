@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"sidegate/proxy/wire"
 )
 
@@ -19,8 +21,8 @@ const (
 	batchEvents = 128
 )
 
-// A batch is what one write puts on a connection.
-type batch struct {
+// A Batch is what one write puts on a connection.
+type Batch struct {
 	scratch *wire.Buffer // heads and small events
 	large   []large      // what stands between parts of scratch and is not copied
 	next    uint64       // the cursor after it
@@ -82,7 +84,7 @@ func (c *Conn) run(box *Outbox) {
 }
 
 // wrote notes what a write has done.
-func (c *Conn) wrote(b *batch, err error) {
+func (c *Conn) wrote(b *Batch, err error) {
 	if err != nil {
 		c.sever()
 		return
@@ -99,11 +101,13 @@ func (c *Conn) wrote(b *batch, err error) {
 }
 
 // compose makes the next batch.
-func (c *Conn) compose() *batch {
+func (c *Conn) compose() *Batch {
 	s := c.stream
 	c.begin()
-	b := &batch{scratch: wire.Acquire(4 << 10), next: c.cursor}
+	b := &Batch{scratch: wire.Acquire(4 << 10), next: c.cursor}
 	switch {
+	case c.frames != nil:
+		c.composeFrames(b)
 	case s.mode == undecided && s.answer != nil && !c.superseded:
 		c.composeWhole(b)
 	default:
@@ -121,20 +125,28 @@ func (c *Conn) begin() {
 }
 
 // composeWhole makes an answer that is one JSON object.
-func (c *Conn) composeWhole(b *batch) {
+func (c *Conn) composeWhole(b *Batch) {
 	s := c.stream
 	b.answer, b.last = s.answer, true
 	s.answer, s.mode = nil, whole
-	b.scratch.B = c.appendHead(b.scratch.B, "application/json")
+	status, contentType, head := fasthttp.StatusOK, "application/json", ""
+	if r := s.reply; r != nil {
+		status, head = r.Status, r.Head
+		if r.Body != nil {
+			contentType = r.Type
+		}
+	}
+	b.scratch.B = c.appendHead(b.scratch.B, status, contentType)
+	b.scratch.B = append(b.scratch.B, head...)
 	b.scratch.B = append(b.scratch.B, "Content-Length: "...)
 	b.scratch.B = strconv.AppendInt(b.scratch.B, int64(len(b.answer.B)), 10)
 	b.scratch.B = append(b.scratch.B, "\r\n\r\n"...)
-	b.add(b.answer.B)
+	b.Add(b.answer.B)
 }
 
 // composeEvents makes the next part of an event stream, as one chunk. Streams
 // are chunked so that a client can tell their end from a cut.
-func (c *Conn) composeEvents(b *batch) {
+func (c *Conn) composeEvents(b *Batch) {
 	s := c.stream
 	opening := !c.headed
 	if opening {
@@ -144,6 +156,9 @@ func (c *Conn) composeEvents(b *batch) {
 		b.scratch.B = c.appendStreamHead(b.scratch.B)
 	}
 	size := b.openChunk(c.http11)
+	if opening {
+		b.scratch.B = append(b.scratch.B, c.first...)
+	}
 	if opening && s.box.priming && !c.resumed {
 		b.scratch.B = wire.AppendRetry(b.scratch.B, int(s.box.options.Retry.Milliseconds()))
 		b.scratch.B = wire.AppendPriming(b.scratch.B, s.appendID(nil, c.cursor-1))
@@ -160,7 +175,7 @@ func (c *Conn) composeEvents(b *batch) {
 }
 
 // composeMessages adds the events from the cursor on.
-func (c *Conn) composeMessages(b *batch) {
+func (c *Conn) composeMessages(b *Batch) {
 	s := c.stream
 	var id [48]byte
 	bytes := 0
@@ -170,7 +185,7 @@ func (c *Conn) composeMessages(b *batch) {
 			b.scratch.B = wire.AppendEvent(b.scratch.B, name, msg)
 		} else {
 			b.scratch.B = wire.AppendEventHead(b.scratch.B, name)
-			b.add(msg)
+			b.Add(msg)
 			b.scratch.B = append(b.scratch.B, wire.EventTail...)
 		}
 		b.next++
@@ -179,8 +194,12 @@ func (c *Conn) composeMessages(b *batch) {
 	}
 }
 
-// add puts data into the batch, by reference if it is large.
-func (b *batch) add(data []byte) {
+// Copy puts a copy of data into the batch.
+func (b *Batch) Copy(data []byte) { b.scratch.B = append(b.scratch.B, data...) }
+
+// Add puts data into the batch, by reference if it is large: then it must stay
+// as it is until the batch is written, as messages do.
+func (b *Batch) Add(data []byte) {
 	if len(data) <= smallEvent {
 		b.scratch.B = append(b.scratch.B, data...)
 		return
@@ -193,7 +212,7 @@ func (b *batch) add(data []byte) {
 const chunkHead = "00000000\r\n"
 
 // openChunk begins a chunk and returns where its content starts.
-func (b *batch) openChunk(chunked bool) int {
+func (b *Batch) openChunk(chunked bool) int {
 	if chunked {
 		b.scratch.B = append(b.scratch.B, chunkHead...)
 	}
@@ -202,7 +221,7 @@ func (b *batch) openChunk(chunked bool) int {
 
 // closeChunk ends the chunk whose content starts at from. A chunk of no size
 // would end the stream, so an empty one is taken out again.
-func (b *batch) closeChunk(from int, chunked, last bool) {
+func (b *Batch) closeChunk(from int, chunked, last bool) {
 	if !chunked {
 		return
 	}
@@ -222,7 +241,7 @@ func (b *batch) closeChunk(from int, chunked, last bool) {
 }
 
 // buffers is the batch as a vectored write.
-func (b *batch) buffers() net.Buffers {
+func (b *Batch) buffers() net.Buffers {
 	bufs := make(net.Buffers, 0, 2*len(b.large)+1)
 	from := 0
 	for _, l := range b.large {
@@ -233,14 +252,21 @@ func (b *batch) buffers() net.Buffers {
 }
 
 // appendHead appends the lines that every answer's head begins with.
-func (c *Conn) appendHead(dst []byte, contentType string) []byte {
-	dst = append(dst, "HTTP/1.1 200 OK\r\nDate: "...)
+func (c *Conn) appendHead(dst []byte, status int, contentType string) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	dst = append(append(dst, ' '), fasthttp.StatusMessage(status)...)
+	dst = append(dst, "\r\nDate: "...)
 	dst = time.Now().UTC().AppendFormat(dst, "Mon, 02 Jan 2006 15:04:05 GMT")
-	dst = append(dst, "\r\nContent-Type: "...)
-	dst = append(dst, contentType...)
 	dst = append(dst, "\r\n"...)
+	if contentType != "" {
+		dst = append(append(append(dst, "Content-Type: "...), contentType...), "\r\n"...)
+	}
 	if !c.keep {
 		dst = append(dst, "Connection: close\r\n"...)
+	}
+	if status == fasthttp.StatusOK {
+		dst = append(dst, c.onlyOK...)
 	}
 	return append(dst, c.head...)
 }
@@ -248,7 +274,7 @@ func (c *Conn) appendHead(dst []byte, contentType string) []byte {
 // appendStreamHead appends the head of an event stream. Intermediaries are
 // told not to hold it up.
 func (c *Conn) appendStreamHead(dst []byte) []byte {
-	dst = c.appendHead(dst, "text/event-stream")
+	dst = c.appendHead(dst, fasthttp.StatusOK, "text/event-stream")
 	dst = append(dst, "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"...)
 	if c.http11 {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)

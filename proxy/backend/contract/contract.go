@@ -2,7 +2,8 @@
 // the peers, well-behaved and not, that it talks to. It is imported by tests.
 //
 // A backend's own test calls Run with a function that opens the backend in
-// front of a peer; where messages are lines, the peer is Serve.
+// front of a peer; where messages are lines, the peer is Serve, else it is
+// ServeMessages, and traits say how the transport differs from lines.
 package contract
 
 import (
@@ -10,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,10 +33,30 @@ type Settings struct {
 	MaxMessage int         // bytes of a message from the peer
 	MaxQueue   int         // bytes that may wait to be sent
 	Budget     wire.Budget // charged for what is received
+
+	// Done is closed once the connection's own end is closed: a peer in the
+	// test's process that does not read ends with it.
+	Done <-chan struct{}
 }
 
 // Opener makes a backend for one test.
 type Opener func(t *testing.T, s Settings) backend.Backend
+
+// A Trait is how a transport differs from lines on one connection.
+type Trait uint8
+
+const (
+	// Framed: the transport itself says where a message begins and ends, so
+	// there is no line without its end, and a message that is cut is none.
+	Framed Trait = iota
+	// Apart: every message travels in a request of its own. Answers may come
+	// in another order, and the peer's end of one ends that call alone: it is
+	// reported as a Reply with status 502, and the connection lives on.
+	Apart
+	// Loose: messages that are sent at the same time may arrive in another
+	// order.
+	Loose
+)
 
 const (
 	maxMessage = 1 << 20
@@ -42,7 +64,7 @@ const (
 )
 
 // Run holds the backends that open makes to the contract of package backend.
-func Run(t *testing.T, open Opener) {
+func Run(t *testing.T, open Opener, traits ...Trait) {
 	tests := []struct {
 		name string
 		peer string
@@ -57,6 +79,8 @@ func Run(t *testing.T, open Opener) {
 		{"LastLineWithoutItsEnd", Echo, testUnendedLine},
 		{"PartialMessageAtTheEnd", Echo, testPartial},
 		{"DeathInACall", Echo, testDeath},
+		{"HalfClosed", Echo, testHalf},
+		{"Late", Echo, testLate},
 		{"ConcurrentSend", Echo, testConcurrent},
 		{"Silent", Silent, testSilent},
 		{"Deaf", Deaf, testDeaf},
@@ -64,24 +88,33 @@ func Run(t *testing.T, open Opener) {
 		{"CloseTwice", Echo, testCloseTwice},
 		{"CloseInAHurry", Deaf, testHurry},
 		{"CloseFlushes", Echo, testFlush},
+		{"CloseBeforeTheAnswer", Echo, testCloseEarly},
 		{"BudgetFull", Echo, testBudgetFull},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			leak := watchLeaks(t)
-			c := newConnection(t, open, test.peer)
+			done := make(chan struct{})
+			budget := &budget{limit: 1 << 40}
+			b := open(t, Settings{test.peer, maxMessage, maxQueue, budget, done})
+			leak := watchLeaks(t) // a peer in this process is there for longer
+			c := newConnection(t, b, budget)
+			c.framed, c.apart = slices.Contains(traits, Framed), slices.Contains(traits, Apart)
+			c.loose = c.apart || slices.Contains(traits, Loose)
 			test.test(t, c)
 			c.conn.Close(context.Background())
+			close(done)
 			c.receiver.wantClosed(t)
-			leak(c.budget)
+			leak(budget)
 		})
 	}
 	t.Run("NotOpened", func(t *testing.T) {
-		leak := watchLeaks(t)
+		done := make(chan struct{})
+		defer close(done)
 		budget := &budget{limit: 1 << 40}
+		b := open(t, Settings{Echo, maxMessage, maxQueue, budget, done})
+		leak := watchLeaks(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		b := open(t, Settings{Echo, maxMessage, maxQueue, budget})
 		if conn, err := b.Open(ctx, newReceiver()); err == nil {
 			conn.Close(context.Background())
 			t.Error("a connection was opened although its context was done")
@@ -97,8 +130,18 @@ func watchLeaks(t *testing.T) func(*budget) {
 	descriptors := Descriptors()
 	return func(b *budget) {
 		t.Helper()
-		goleak.VerifyNone(t, goroutines)
-		if now := Descriptors(); now > descriptors {
+		err := goleak.Find(goroutines)
+		for end := time.Now().Add(patience); err != nil && time.Now().Before(end); {
+			err = goleak.Find(goroutines) // a peer in this process takes its time to end
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		now := Descriptors()
+		for end := time.Now().Add(patience); now > descriptors && time.Now().Before(end); now = Descriptors() {
+			time.Sleep(5 * time.Millisecond) // a peer in this process has its own to close
+		}
+		if now > descriptors {
 			t.Errorf("%d descriptors are left over", now-descriptors)
 		}
 		if held := b.held(); held != 0 {
@@ -112,12 +155,14 @@ type connection struct {
 	conn     backend.Conn
 	receiver *receiver
 	budget   *budget
+	framed   bool
+	apart    bool
+	loose    bool
 }
 
-func newConnection(t *testing.T, open Opener, peer string) *connection {
+func newConnection(t *testing.T, b backend.Backend, budget *budget) *connection {
 	t.Helper()
-	c := &connection{receiver: newReceiver(), budget: &budget{limit: 1 << 40}}
-	b := open(t, Settings{peer, maxMessage, maxQueue, c.budget})
+	c := &connection{receiver: newReceiver(), budget: budget}
 	if b.String() == "" {
 		t.Error("the backend has no name")
 	}
@@ -158,6 +203,40 @@ func (c *connection) wantEcho(t *testing.T, id int) {
 	c.receiver.want(t, fmt.Sprintf(`message {"jsonrpc":"2.0","id":%d,"result":{"n":%d}}`, id, id))
 }
 
+// wantEchoes waits for the answers to the calls from first on, in any order
+// where the transport keeps none.
+func (c *connection) wantEchoes(t *testing.T, first, n int) {
+	t.Helper()
+	want := map[string]bool{}
+	for id := first; id < first+n; id++ {
+		if !c.loose {
+			c.wantEcho(t, id)
+			continue
+		}
+		want[fmt.Sprintf(`message {"jsonrpc":"2.0","id":%d,"result":{"n":%d}}`, id, id)] = true
+	}
+	for len(want) > 0 {
+		got := c.receiver.next(t)
+		if !want[got] {
+			t.Fatalf("the connection reported %s, which was not asked for or came twice", shortened(got))
+		}
+		delete(want, got)
+	}
+}
+
+// wantLost waits for the end that a call has made, and which is said with what
+// came before: that of the call alone where messages travel apart.
+func (c *connection) wantLost(t *testing.T, id int) {
+	t.Helper()
+	if c.apart {
+		c.receiver.want(t, fmt.Sprintf("reply %d 502", id))
+		c.wantUse(t)
+		return
+	}
+	c.receiver.wantEnd(t)
+	wantErr(t, c.send(`{}`), backend.ErrClosed)
+}
+
 // wantUse tells that the connection is as good as ever.
 func (c *connection) wantUse(t *testing.T) {
 	t.Helper()
@@ -195,6 +274,12 @@ func (r *receiver) TooLong(id []byte, size int64) {
 }
 
 func (r *receiver) Garbage(id []byte) { r.event(fmt.Sprintf("garbage %s", id)) }
+
+func (r *receiver) Reply(id []byte, reply *backend.Reply) {
+	if reply.Status != 200 {
+		r.event(fmt.Sprintf("reply %s %d", id, reply.Status))
+	}
+}
 
 func (r *receiver) Closed(err error) {
 	r.event("")

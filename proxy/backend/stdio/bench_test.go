@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"sidegate/proxy/backend"
 	"sidegate/proxy/wire"
 )
 
@@ -18,9 +19,10 @@ func (b *bench) Message(msg *wire.Buffer, _ *wire.Envelope) {
 	msg.Release()
 	b.arrived <- struct{}{}
 }
-func (b *bench) TooLong([]byte, int64) {}
-func (b *bench) Garbage([]byte)        {}
-func (b *bench) Closed(error)          { close(b.arrived) }
+func (b *bench) TooLong([]byte, int64)        {}
+func (b *bench) Garbage([]byte)               {}
+func (b *bench) Reply([]byte, *backend.Reply) {}
+func (b *bench) Closed(error)                 { close(b.arrived) }
 
 // answerOf is a message of size bytes.
 func answerOf(size int) string {
@@ -44,9 +46,9 @@ func BenchmarkEcho(b *testing.B) {
 }
 
 func benchmarkEcho(b *testing.B, size, callers int) {
-	backend := newBackend(b, "copy", func(c *Config) { c.MaxQueue = 64 << 20 })
+	server := newBackend(b, "copy", func(c *Config) { c.MaxQueue = 64 << 20 })
 	r := &bench{make(chan struct{}, callers)}
-	conn, err := backend.Open(context.Background(), r)
+	conn, err := server.Open(context.Background(), r)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -72,12 +74,12 @@ func benchmarkEcho(b *testing.B, size, callers int) {
 
 // BenchmarkOpen is a child from its start to when nothing of it is left.
 func BenchmarkOpen(b *testing.B) {
-	backend, err := New(Config{Command: []string{"cat"}})
+	server, err := New(Config{Command: []string{"cat"}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		conn, err := backend.Open(context.Background(), newRecorder())
+		conn, err := server.Open(context.Background(), newRecorder())
 		if err != nil {
 			b.Fatal(err)
 		}

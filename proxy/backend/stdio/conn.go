@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"sidegate/proxy/backend"
+	"sidegate/proxy/backend/lines"
 	"sidegate/proxy/wire"
 )
 
@@ -24,7 +25,7 @@ type conn struct {
 	started  time.Time
 
 	process *process
-	input   input
+	input   lines.Writer
 	stdout  output
 	stderr  output
 	words   lastWords
@@ -82,7 +83,7 @@ func start(ctx context.Context, b *Backend, r backend.Receiver) (*conn, error) {
 		stuck:    make(chan struct{}),
 		gone:     make(chan struct{}),
 	}
-	c.input.init(c, pipes.stdin.ours)
+	c.input.Init(pipes.stdin.ours, b.config.MaxQueue, &c.work, func(error) { c.end("closed its input") })
 	c.work.Go(c.read)
 	c.work.Go(c.relay)
 	go c.watch()
@@ -90,7 +91,11 @@ func start(ctx context.Context, b *Backend, r backend.Receiver) (*conn, error) {
 }
 
 // Send queues msg for the child's standard input; see backend.Conn.
-func (c *conn) Send(msg *wire.Buffer) error { return c.input.send(msg) }
+func (c *conn) Send(msg *wire.Buffer) error { return c.input.Send(msg) }
+
+// SendWait is Send that waits for room instead of failing with ErrFull, for a
+// caller who is to be as slow as the child.
+func (c *conn) SendWait(msg *wire.Buffer) error { return c.input.SendWait(msg) }
 
 // Close ends the child and whatever it started; see backend.Conn. What was
 // sent before is still written, if the child takes it in time. Where the
@@ -136,7 +141,7 @@ func (c *conn) watch() {
 	c.mu.Unlock()
 	close(c.exited)
 
-	c.input.close()
+	c.input.Close()
 	c.stdout.finish()
 	c.stderr.finish()
 	c.endLeftovers()

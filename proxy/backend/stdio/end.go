@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"sidegate/proxy/backend/lines"
 )
 
 // EndError is what a Receiver's Closed gets when a connection ended that its
@@ -67,15 +69,15 @@ func (w *lastWords) add(line []byte) {
 	w.said++
 }
 
-// lines returns the lines as readable text, oldest first.
-func (w *lastWords) lines() []string {
+// all returns the lines as readable text, oldest first.
+func (w *lastWords) all() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var lines []string
+	var texts []string
 	for i := max(0, w.said-keptWords); i < w.said; i++ {
-		if text := sanitize(w.kept[i%keptWords]); len(text) > 0 {
-			lines = append(lines, string(text))
+		if text := lines.Sanitize(w.kept[i%keptWords]); len(text) > 0 {
+			texts = append(texts, string(text))
 		}
 	}
-	return lines
+	return texts
 }

@@ -3,6 +3,8 @@ package stdio
 import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
+
+	"sidegate/proxy/backend/lines"
 )
 
 const (
@@ -18,14 +20,14 @@ const (
 // blocks the child nor is held in memory; what is past the rate is counted.
 func (c *conn) relay() {
 	defer close(c.relayed)
-	r := relayer{conn: c, logged: newThrottle(stderrRate, stderrBurst)}
+	r := relayer{conn: c, logged: lines.NewThrottle(stderrRate, stderrBurst)}
 	chunk := make([]byte, stderrChunk)
 	for {
 		n, err := c.stderr.Read(chunk)
 		r.write(chunk[:n])
 		if err != nil {
 			r.endLine()
-			r.logged.rest(c.log)
+			r.logged.Rest(c.log)
 			return
 		}
 	}
@@ -34,7 +36,7 @@ func (c *conn) relay() {
 // relayer cuts standard error into lines.
 type relayer struct {
 	conn   *conn
-	logged *throttle
+	logged *lines.Throttle
 	line   []byte // the beginning of the current line
 	cut    bool   // it has more
 }
@@ -66,11 +68,11 @@ func (r *relayer) endLine() {
 		return
 	}
 	r.conn.words.add(line)
-	dropped, ok := r.logged.pass()
+	dropped, ok := r.logged.Pass()
 	if !ok {
 		return
 	}
-	text := sanitize(line)
+	text := lines.Sanitize(line)
 	if cut {
 		text = append(text, "…"...)
 	}
@@ -79,32 +81,4 @@ func (r *relayer) endLine() {
 		fields = append(fields, zap.Int64("dropped_lines", dropped))
 	}
 	r.conn.log.Info("the tool server says", fields...)
-}
-
-// throttle lets some events through and counts the others.
-type throttle struct {
-	limiter *rate.Limiter
-	dropped int64 // since the last that passed
-}
-
-func newThrottle(limit rate.Limit, burst int) *throttle {
-	return &throttle{limiter: rate.NewLimiter(limit, burst)}
-}
-
-// pass tells whether this event may pass, and how many did not since the last
-// that did.
-func (t *throttle) pass() (dropped int64, ok bool) {
-	if !t.limiter.Allow() {
-		t.dropped++
-		return 0, false
-	}
-	dropped, t.dropped = t.dropped, 0
-	return dropped, true
-}
-
-// rest says what has not been said about what was dropped.
-func (t *throttle) rest(log *zap.Logger) {
-	if t.dropped > 0 {
-		log.Info("more lines like these were dropped", zap.Int64("dropped_lines", t.dropped))
-	}
 }

@@ -10,8 +10,8 @@
 // that, the thread that starts children and the adoption of orphans, is in
 // keeper.go.
 //
-// It imports backend and wire, nothing else of ours, and is handed what it
-// needs: it reads no flag, no file, and of the environment only what a child
+// It imports backend, lines and wire, nothing else of ours, and is handed what
+// it needs: it reads no flag, no file, and of the environment only what a child
 // inherits.
 package stdio
 

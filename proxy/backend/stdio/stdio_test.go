@@ -99,9 +99,10 @@ func (r *recorder) Message(msg *wire.Buffer, _ *wire.Envelope) {
 	r.messages <- string(msg.B)
 	msg.Release()
 }
-func (r *recorder) TooLong([]byte, int64) {}
-func (r *recorder) Garbage([]byte)        {}
-func (r *recorder) Closed(err error)      { r.closed <- err }
+func (r *recorder) TooLong([]byte, int64)        {}
+func (r *recorder) Garbage([]byte)               {}
+func (r *recorder) Reply([]byte, *backend.Reply) {}
+func (r *recorder) Closed(err error)             { r.closed <- err }
 
 func (r *recorder) next(t testing.TB) string {
 	t.Helper()

@@ -16,11 +16,11 @@ const stuckTimeout = 5 * time.Second
 // its input, SIGTERM, SIGKILL, each after StopTimeout and for the whole group.
 // (2025-11-25, basic/lifecycle, "Shutdown", stdio)
 func (c *conn) stop() {
-	c.input.finish()
+	c.input.Finish()
 	if c.waitExit(c.backend.config.StopTimeout) {
 		return
 	}
-	c.input.close()
+	c.input.Close()
 	c.force()
 	if !c.hurried() {
 		c.process.signal(syscall.SIGTERM)

@@ -8,9 +8,7 @@
 package streamable
 
 import (
-	"context"
-	"sync"
-	"sync/atomic"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -31,38 +29,23 @@ const (
 	// server, which copies it; a larger one is written without a copy, piece by
 	// piece, so that it may be read slowly.
 	shortAnswer = 64 << 10
-	// mostElements bounds a batch.
-	mostElements = 1000
 )
 
 // Options never change.
 type Options struct {
-	WriteTimeout time.Duration
-	Idle         time.Duration // a connection may wait so long for its next request
-	Budget       wire.Budget   // of bytes in flight, for the copies of a batch's elements
+	Keeper *stream.Keeper // of all connections that the gate owns
+	Budget wire.Budget    // of bytes in flight, for the copies of a batch's elements
 	// Check is the guard's second part, for the elements of a batch.
 	Check func(msg []byte, env *wire.Envelope) *refusal.Refusal
 	// Refused counts a refusal inside of a batch.
 	Refused func(*refusal.Refusal)
-	// Again takes a connection back that can serve another request.
-	Again func(*stream.Socket)
 }
 
 // A Frontend serves requests.
-type Frontend struct {
-	options Options
-	held    atomic.Int64 // calls on their way to an answer or a connection, and connections that are held
-
-	mu      sync.Mutex
-	sockets map[*stream.Socket]use
-	closing bool // connections are not kept between two requests
-	cutting bool // nor while an answer is on its way
-}
+type Frontend struct{ options Options }
 
 // New makes a frontend.
-func New(o Options) *Frontend {
-	return &Frontend{options: o, sockets: make(map[*stream.Socket]use)}
-}
+func New(o Options) *Frontend { return &Frontend{options: o} }
 
 // A Request is an HTTP request that has passed the guard.
 type Request struct {
@@ -80,7 +63,7 @@ func (r *Request) header(name string) []byte { return r.HTTP.Request.Header.Peek
 
 // session finds the session that the request names.
 func (r *Request) session() (*session.Session, *refusal.Refusal) {
-	return r.Sessions.Find(r.header(mcp.HeaderSessionID), r.Principal)
+	return r.Sessions.Find(r.header(mcp.HeaderSessionID), r.Principal, session.Streamable)
 }
 
 // Post serves one message or a batch. Where it returns a refusal nothing has
@@ -118,45 +101,66 @@ func flat(msg *wire.Buffer, env *wire.Envelope) *wire.Buffer {
 // initialize opens a session. Its id stands in the head of either form of
 // answer (2025-11-25, basic/transports, "Session Management").
 func (f *Frontend) initialize(r *Request) *refusal.Refusal {
-	s, refused := r.Sessions.Open(context.Background(), r.Principal)
+	s, refused := r.Sessions.Open(r.Principal, session.Streamable)
 	if refused != nil {
 		r.Body.Release()
 		return refused
 	}
-	f.held.Add(1)
-	defer f.held.Add(-1)
+	f.options.Keeper.Begin()
+	defer f.options.Keeper.Done()
 	st := s.Outbox().Open(1)
 	if refused := s.Initialize(st, flat(r.Body, r.Env), r.Env); refused != nil {
 		r.Sessions.End(s, refused)
 		return refused
 	}
-	r.HTTP.Response.Header.Set(mcp.HeaderSessionID, s.ID())
-	f.answer(r, st, r.Head+mcp.HeaderSessionID+": "+s.ID()+"\r\n")
+	f.answer(r, st, mcp.HeaderSessionID+": "+s.ID()+"\r\n")
 	return nil
 }
 
 // call serves one request of a session.
 func (f *Frontend) call(r *Request, s *session.Session) *refusal.Refusal {
-	f.held.Add(1)
-	defer f.held.Add(-1)
+	f.options.Keeper.Begin()
+	defer f.options.Keeper.Done()
 	st := s.Outbox().Open(1)
 	if refused := s.Call(st, flat(r.Body, r.Env), r.Env); refused != nil {
 		return refused
 	}
-	f.answer(r, st, r.Head)
+	f.answer(r, st, "")
 	return nil
 }
 
-// answer answers with what comes back on st: with one JSON object if that is
-// the answer and comes soon, else over a connection that the gate owns.
-func (f *Frontend) answer(r *Request, st *stream.Stream, head string) {
-	if answer := st.Wait(patience, shortAnswer); answer != nil {
-		r.HTTP.SetContentType("application/json")
-		r.HTTP.SetBody(answer.B) // a copy: the HTTP server writes it after we have returned
-		answer.Release()
+// answer answers with what comes back on st: at once where that is the answer
+// and comes soon, else over a connection that the gate owns. onlyOK are header
+// lines of an answer with status 200.
+func (f *Frontend) answer(r *Request, st *stream.Stream, onlyOK string) {
+	answer, form := st.Wait(patience, shortAnswer)
+	if answer == nil {
+		f.options.Keeper.Hold(r.HTTP, st, stream.Opening{Head: r.Head, OnlyOK: onlyOK})
 		return
 	}
-	f.hold(r, st, 0, head)
+	h := &r.HTTP.Response.Header
+	h.SetContentType("application/json")
+	if form != nil {
+		r.HTTP.SetStatusCode(form.Status)
+		setLines(h, form.Head)
+		if form.Body != nil {
+			h.SetContentType(form.Type)
+		}
+	}
+	if r.HTTP.Response.StatusCode() == fasthttp.StatusOK {
+		setLines(h, onlyOK)
+	}
+	r.HTTP.SetBody(answer.B) // a copy: the HTTP server writes it after we have returned
+	answer.Release()
+}
+
+// setLines adds header lines, each ended by CRLF.
+func setLines(h *fasthttp.ResponseHeader, lines string) {
+	for line := range strings.SplitSeq(lines, "\r\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			h.Add(name, strings.TrimSpace(value))
+		}
+	}
 }
 
 // Get opens the session's GET stream, or resumes the stream that Last-Event-ID
@@ -172,7 +176,7 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 			return refused
 		}
 	}
-	f.hold(r, st, from, r.Head)
+	f.options.Keeper.Hold(r.HTTP, st, stream.Opening{From: from, Head: r.Head})
 	return nil
 }
 

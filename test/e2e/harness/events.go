@@ -194,6 +194,23 @@ func (s *Events) WantProperEnd(t testing.TB) []Event {
 // Cut closes the connection as a client does that vanishes.
 func (s *Events) Cut() { s.exchange.Cut() }
 
+// ReadEvents reads a stream until it ends, and hands over each event as it
+// comes. It returns nil for a proper end.
+func ReadEvents(r io.Reader, emit func(Event)) error {
+	p := eventParser{emit: emit, comment: func() {}, retry: func(string) {}}
+	for lines := bufio.NewReader(r); ; {
+		line, err := lines.ReadString('\n')
+		switch err {
+		case nil:
+			p.line(strings.TrimRight(line, "\r\n"))
+		case io.EOF:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
 // ParseEvents reads a whole stream.
 func ParseEvents(body []byte) []Event {
 	var list []Event

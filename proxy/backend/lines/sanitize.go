@@ -1,4 +1,4 @@
-package stdio
+package lines
 
 import (
 	"unicode"
@@ -11,10 +11,10 @@ const (
 	escape = 0x1b
 )
 
-// sanitize returns a copy of what is readable of a line: no escape sequence, no
+// Sanitize returns a copy of what is readable of a line: no escape sequence, no
 // control character, nothing that turns the direction of writing, and valid
 // UTF-8. A log is read on terminals, where those are orders.
-func sanitize(line []byte) (dst []byte) {
+func Sanitize(line []byte) (dst []byte) {
 	for len(line) > 0 {
 		if line[0] == escape {
 			line = line[sequence(line):]

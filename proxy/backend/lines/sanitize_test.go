@@ -1,4 +1,4 @@
-package stdio
+package lines
 
 import (
 	"testing"
@@ -33,8 +33,8 @@ func TestSanitize(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := string(sanitize([]byte(test.line))); got != test.want {
-				t.Errorf("sanitize(%q) = %q, want %q", test.line, got, test.want)
+			if got := string(Sanitize([]byte(test.line))); got != test.want {
+				t.Errorf("Sanitize(%q) = %q, want %q", test.line, got, test.want)
 			}
 		})
 	}
@@ -46,7 +46,7 @@ func FuzzSanitize(f *testing.F) {
 	f.Add([]byte("\x1b[1;31mred\x1b[0m \xff\u202e\x1b]0;title\x07"))
 	f.Add([]byte("\x1b\x1b]\x1b\\"))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		clean := sanitize(line)
+		clean := Sanitize(line)
 		if !utf8.Valid(clean) {
 			t.Errorf("%q is not UTF-8", clean)
 		}
@@ -55,31 +55,8 @@ func FuzzSanitize(f *testing.F) {
 				t.Errorf("%q holds the control character %U", clean, r)
 			}
 		}
-		if again := sanitize(clean); string(again) != string(clean) {
+		if again := Sanitize(clean); string(again) != string(clean) {
 			t.Errorf("%q becomes %q", clean, again)
 		}
 	})
-}
-
-func TestLastWords(t *testing.T) {
-	var w lastWords
-	if lines := w.lines(); lines != nil {
-		t.Errorf("nothing was said, but %q", lines)
-	}
-	long := make([]byte, 0, 2*maxWords)
-	long = append(long, 'a')
-	for len(long) < maxWords+10 {
-		long = append(long, "é"...)
-	}
-	for range keptWords + 5 {
-		w.add([]byte("before"))
-	}
-	w.add(long)
-	lines := w.lines()
-	if len(lines) != keptWords || lines[0] != "before" {
-		t.Fatalf("%d lines, the first %q", len(lines), lines[0])
-	}
-	if last := lines[keptWords-1]; len(last) > maxWords+2 || !utf8.ValidString(last) {
-		t.Errorf("the last of %d bytes: %q", len(last), last)
-	}
 }

@@ -1,0 +1,388 @@
+package http
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sidegate/proxy/backend"
+	"sidegate/proxy/wire"
+)
+
+// conn is one session with the server. Every message is an exchange, which has
+// a goroutine of its own from when it may be sent to when its response is
+// over; listen and the stream of HTTP+SSE have one each. What waits to be sent
+// has none.
+type conn struct {
+	backend  *Backend
+	receiver *caller
+
+	ctx    context.Context // done when everything is to end at once
+	cancel context.CancelFunc
+	work   sync.WaitGroup // all goroutines but wind
+	gone   chan struct{}  // nothing is left
+
+	lines atomic.Pointer[[]byte]   // the headers of the session: its id and revision
+	post  atomic.Pointer[[]byte]   // how a POST begins
+	old   atomic.Pointer[exchange] // the stream of HTTP+SSE, nil with Streamable HTTP
+
+	mu        sync.Mutex
+	queue     []*exchange
+	queued    int                    // bytes of memory in the messages not yet taken by the server
+	running   map[*exchange]struct{} // messages
+	streams   map[*exchange]struct{} // and what carries none of the client's
+	unwritten int                    // requests among the running that are not written yet
+	awaited   map[string]struct{}    // ids of the requests whose answers come on the stream of HTTP+SSE
+	called    bool                   // a request was sent
+	opening   string                 // the id of the request that opens the session, until it is answered
+	ordered   *exchange              // the notification or response that all else waits for
+	finished  bool                   // no more may be sent
+	idle      chan struct{}
+	listening bool
+	session   string
+	revision  string
+}
+
+var (
+	_ backend.Conn      = (*conn)(nil)
+	_ backend.Forwarder = (*conn)(nil)
+)
+
+func newConn(b *Backend, r backend.Receiver) *conn {
+	c := &conn{backend: b, receiver: &caller{to: r}, running: map[*exchange]struct{}{}, streams: map[*exchange]struct{}{}, gone: make(chan struct{}), idle: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.post.Store(&b.post)
+	c.lines.Store(&[]byte{})
+	b.pool.enter()
+	return c
+}
+
+// Send queues msg for the server; see backend.Conn.
+func (c *conn) Send(msg *wire.Buffer) error { return c.SendWith(msg, nil) }
+
+// SendWith is Send with header lines; see backend.Forwarder.
+func (c *conn) SendWith(msg *wire.Buffer, header []byte) error {
+	x := c.backend.exchange(c)
+	x.load(msg, header)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.finished:
+		x.free()
+		return backend.ErrClosed
+	case c.queued > 0 && c.queued+x.size > c.backend.config.MaxQueue, len(c.running)+len(c.queue)+len(c.awaited) >= maxCalls:
+		x.free()
+		return backend.ErrFull
+	}
+	c.queued += x.size
+	if len(c.queue) == 0 && c.may(x) {
+		c.start(x)
+		return nil
+	}
+	c.queue = append(c.queue, x)
+	return nil
+}
+
+// may tells whether x may be sent now. Requests go out side by side. A
+// notification or response goes when all before it are written, and what comes
+// after it waits until the server has accepted it: on connections of their own
+// messages may overtake each other. Everything waits for the answer to
+// initialize, or to whatever tells which transport the server has. c.mu is held.
+func (c *conn) may(x *exchange) bool {
+	return c.opening == "" && c.ordered == nil && (x.request || c.unwritten == 0)
+}
+
+// start sends x. c.mu is held.
+func (c *conn) start(x *exchange) {
+	c.running[x] = struct{}{}
+	if x.request {
+		c.unwritten++
+		x.opens = x.opens || !c.called && !c.backend.newer.Load()
+		c.called = true
+	} else {
+		c.ordered = x
+	}
+	if x.opens {
+		c.opening = string(x.id)
+	}
+	c.work.Add(1)
+	go x.run()
+}
+
+// pump sends what may be sent. c.mu is held.
+func (c *conn) pump() {
+	n := 0
+	for n < len(c.queue) && c.may(c.queue[n]) {
+		c.start(c.queue[n])
+		n++
+	}
+	if n > 0 {
+		c.queue = slices.Delete(c.queue, 0, n)
+	}
+	if c.finished && len(c.queue) == 0 && len(c.running) == 0 && len(c.awaited) == 0 {
+		select {
+		case <-c.idle:
+		default:
+			close(c.idle)
+		}
+	}
+}
+
+// written takes a request off those that are not written.
+func (c *conn) written(x *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrote(x)
+	c.pump()
+}
+
+// wrote is written; c.mu is held.
+func (c *conn) wrote(x *exchange) {
+	if x.request && !x.written {
+		x.written = true
+		c.unwritten--
+		c.queued -= x.size
+	}
+}
+
+// goOn lets what waits for x be sent.
+func (c *conn) goOn(x *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.release(x)
+	c.pump()
+}
+
+// release is goOn; c.mu is held.
+func (c *conn) release(x *exchange) {
+	if x.opens && !x.accepted {
+		c.opening = ""
+	}
+	if c.ordered == x {
+		c.ordered = nil
+	}
+}
+
+// done ends an exchange.
+func (c *conn) done(x *exchange) {
+	c.mu.Lock()
+	delete(c.running, x)
+	delete(c.streams, x)
+	c.wrote(x)
+	if !x.request {
+		c.queued -= x.size
+	}
+	if x.request && !x.accepted && c.awaited != nil {
+		delete(c.awaited, string(x.id))
+	}
+	c.release(x)
+	c.pump()
+	c.mu.Unlock()
+	x.free()
+	c.work.Done()
+}
+
+// opened notes what the answer to initialize, or its head, says of the session.
+// Empty is what is not known.
+func (c *conn) opened(session, revision string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.note(session, revision)
+}
+
+// note is opened; c.mu is held.
+func (c *conn) note(session, revision string) {
+	if session != "" {
+		c.session = session
+	}
+	if revision != "" {
+		c.revision = revision
+	}
+	lines := appendSession(nil, c.session, c.revision)
+	c.lines.Store(&lines)
+}
+
+// inSession tells whether the server has given the session an id.
+func (c *conn) inSession() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session != ""
+}
+
+// answered is told that an answer has come on another stream than the
+// request's own.
+func (c *conn) answered(id []byte, revision string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.awaited, string(id))
+	if c.opening != "" && c.opening == string(id) {
+		c.note("", revision)
+		c.opening = ""
+	}
+	c.pump()
+}
+
+// await notes that the answer to x will come on another stream than its own.
+func (c *conn) await(x *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.awaited == nil {
+		c.awaited = map[string]struct{}{}
+	}
+	c.awaited[string(x.id)] = struct{}{}
+}
+
+// taken is told that the server has taken a notification. After
+// notifications/initialized it may say something unasked.
+func (c *conn) taken(x *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.release(x)
+	if x.settles && !c.listening && !c.finished && c.old.Load() == nil {
+		c.listening = true
+		c.work.Go(c.listen)
+	}
+	c.pump()
+}
+
+// forget breaks off a call that was cancelled, if the server does not end it
+// soon: nobody waits for its answer.
+func (c *conn) forget(id string) {
+	time.AfterFunc(cancelGrace, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.awaited, id)
+		c.pump()
+		for x := range c.running {
+			if x.request && string(x.id) == id {
+				x.abort()
+			}
+		}
+	})
+}
+
+// Close ends the session; see backend.Conn. What was sent before is still sent
+// and, for a while, answered.
+func (c *conn) Close(ctx context.Context) {
+	c.finish(nil)
+	select {
+	case <-c.gone:
+	case <-ctx.Done():
+		c.cancel()
+		<-c.gone
+	}
+}
+
+// fail ends the connection for a reason of the server's.
+func (c *conn) fail(how string) {
+	c.finish(&EndError{Server: c.backend.String(), How: how})
+}
+
+// finish lets no more be sent, and ends the connection, once.
+func (c *conn) finish(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished {
+		return
+	}
+	c.finished = true
+	c.pump() // it may be idle
+	go c.wind(err)
+}
+
+// wind ends everything in its order. err is what Closed gets.
+func (c *conn) wind(err error) {
+	if err == nil {
+		c.wait()
+		c.sayGoodbye()
+	}
+	c.cancel()
+	c.mu.Lock()
+	for x := range c.running {
+		x.abort()
+	}
+	for x := range c.streams {
+		x.abort()
+	}
+	for _, x := range c.queue {
+		x.free()
+	}
+	c.queue = nil
+	c.mu.Unlock()
+	c.work.Wait()
+	c.receiver.closed(err)
+	c.backend.pool.leave()
+	close(c.gone)
+}
+
+// wait gives what was sent a while to be answered.
+func (c *conn) wait() {
+	timer := time.NewTimer(c.backend.config.StopTimeout)
+	defer timer.Stop()
+	select {
+	case <-c.idle:
+	case <-timer.C:
+	case <-c.ctx.Done():
+	}
+}
+
+// sayGoodbye ends the server's session. Servers may refuse that with 405; none
+// is asked twice. (2025-11-25, basic/transports, "Session Management")
+func (c *conn) sayGoodbye() {
+	if !c.inSession() || c.ctx.Err() != nil {
+		return
+	}
+	x := c.backend.exchange(c)
+	c.enlist(x)
+	timer := c.after(c.backend.config.StopTimeout, x, x.abort)
+	hurry := context.AfterFunc(c.ctx, c.unlessOver(x, x.abort))
+	if x.ask("DELETE", "") == nil {
+		x.discard()
+	}
+	timer.Stop()
+	hurry()
+	c.done(x)
+}
+
+// enlist makes x one of the streams, for the end to find it.
+func (c *conn) enlist(x *exchange) {
+	c.work.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.streams[x] = struct{}{}
+	x.aborted = c.ctx.Err() != nil
+}
+
+// after does something about x in a while, with c.mu held, unless x is over.
+func (c *conn) after(d time.Duration, x *exchange, do func()) *time.Timer {
+	return time.AfterFunc(d, c.unlessOver(x, do))
+}
+
+// unlessOver wraps do, which is called with c.mu held, and not once x is over.
+func (c *conn) unlessOver(x *exchange, do func()) func() {
+	turn := x.turn
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, runs := c.running[x]
+		_, streams := c.streams[x]
+		if (runs || streams) && x.turn == turn {
+			do()
+		}
+	}
+}
+
+// EndError is what a Receiver's Closed gets when a session ended that its
+// owner did not close.
+type EndError struct {
+	Server string // name of the backend
+	How    string // completes "the tool server …"
+}
+
+// Error says what happened. It quotes nothing that the server said.
+func (e *EndError) Error() string { return e.Brief() }
+
+// Brief is what a client may be told.
+func (e *EndError) Brief() string { return "the tool server " + e.Server + " " + e.How }

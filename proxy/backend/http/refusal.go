@@ -1,0 +1,158 @@
+package http
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"sidegate/proxy/backend"
+	"sidegate/proxy/wire"
+)
+
+// sessionGone completes "the tool server …".
+const sessionGone = "has ended the session (it does not know the session's id any more)"
+
+// unreachable is a server to which there is no connection.
+type unreachable struct{ error }
+
+func (e *unreachable) Unwrap() error { return e.error }
+
+// broken ends an exchange whose connection broke, or whose response cannot be
+// trusted.
+func (x *exchange) broken(err error) {
+	x.leave(false)
+	if x.isAborted() {
+		return
+	}
+	text := brokenText(err, x.backend.origin.base())
+	if !x.request {
+		x.backend.warn("a notification or an answer did not reach the tool server", zap.String("error", text))
+		return
+	}
+	status := 502
+	if _, ok := errors.AsType[*unreachable](err); ok {
+		status = 503
+	}
+	x.refuse(status, text)
+}
+
+// brokenText says what happened, for a person.
+func brokenText(err error, where string) string {
+	var bad misframed
+	var none *unreachable
+	switch {
+	case errors.As(err, &bad), errors.As(err, &none):
+		return err.Error()
+	case errors.Is(err, io.EOF):
+		return fmt.Sprintf("the tool server at %s closed the connection without a response", where)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Sprintf("the tool server at %s closed the connection in the middle of its response", where)
+	}
+	return fmt.Sprintf("the connection to the tool server at %s broke: %v", where, err)
+}
+
+// refuse stands a Reply for the answer of a call, unless nobody waits for it.
+func (x *exchange) refuse(status int, reason string) {
+	if x.isAborted() || !x.request {
+		return
+	}
+	x.backend.warn("a call was not answered by the tool server", zap.String("reason", reason))
+	x.conn.receiver.reply(x.id, &backend.Reply{Status: status, Reason: reason})
+}
+
+// takeRefusal sees to a response with a status that says that there is no
+// answer. One that is an answer for all that is passed on as it is.
+func (x *exchange) takeRefusal() {
+	status := x.head.status
+	text, fault := x.readRefusal()
+	c := x.conn
+	switch {
+	case status == 401 || status == 403:
+		x.replyAsItIs(text)
+		return
+	case x.answered:
+		if status == 404 && c.inSession() && fault.Error.Code != methodNotFound {
+			c.fail(sessionGone)
+		}
+		return
+	case x.opens && (status == 400 || status == 404 || status == 405) && x.openOld():
+		x.post()
+		return
+	case c.inSession() && (status == 404 || status == 400 && fault.session()):
+		c.fail(sessionGone)
+	case status == 429 || status == 503:
+		x.replyAsItIs(text)
+	case status < 400:
+		x.lost("the tool server redirects (status %d), which is not followed; give the gate the URL that it redirects to", status)
+	case fault.Error.Message != "":
+		x.lost("the tool server refused the call with status %d: %s", status, clip([]byte(fault.Error.Message)))
+	default:
+		x.lost("the tool server refused the call with status %d", status)
+	}
+}
+
+// methodNotFound is the JSON-RPC code of a 404 that concerns the method.
+const methodNotFound = -32601
+
+// fault is a JSON-RPC error, as far as it is read.
+type fault struct {
+	Error struct {
+		Code    int
+		Message string
+	}
+}
+
+// session tells whether the error is that the server does not know the
+// session. Servers should say that with 404, and many say it with 400.
+func (f *fault) session() bool {
+	return strings.Contains(strings.ToLower(f.Error.Message), "session")
+}
+
+// readRefusal reads the response's body, as far as it is short, and passes it
+// on if it answers the call.
+func (x *exchange) readRefusal() (text []byte, f fault) {
+	msg, err := x.readBody(maxReplyBody)
+	x.detach()
+	if err != nil {
+		return nil, f
+	}
+	text = append(text, msg.B...)
+	if !x.head.isType("application/json") || json.Unmarshal(text, &f) != nil {
+		msg.Release()
+		return text, f
+	}
+	err = x.env.Scan(msg.B)
+	status := x.head.status
+	if err == nil && (x.env.Kind == wire.Error || x.env.Kind == wire.Result) && x.owns(x.env.ID.Of(msg.B)) && status != 401 && status != 403 {
+		x.deliver(msg)
+		return text, f
+	}
+	msg.Release()
+	return text, f
+}
+
+// replyAsItIs passes the response on.
+func (x *exchange) replyAsItIs(text []byte) {
+	if x.isAborted() {
+		return
+	}
+	x.conn.receiver.reply(x.id, &backend.Reply{
+		Status: x.head.status,
+		Header: x.head.appendPassing(nil),
+		Type:   string(x.head.kind),
+		Body:   text,
+		Reason: fmt.Sprintf("the tool server refused the call with status %d", x.head.status),
+	})
+}
+
+// tellHeaders reports the headers of a response that holds the answer, where
+// any are for the client.
+func (x *exchange) tellHeaders() {
+	if lines := x.head.appendPassing(nil); len(lines) > 0 {
+		x.conn.receiver.reply(x.id, &backend.Reply{Status: 200, Header: lines})
+	}
+}

@@ -1,0 +1,156 @@
+// Package websocket is the WebSocket frontend: a GET upgrades its connection,
+// and from there on every text frame is a message, either way, in sessions of
+// every legacy revision. (2025-11-25, basic/transports, "Custom Transports";
+// RFC 6455)
+//
+// The answer to the handshake carries Mcp-Session-Id. A client that has lost its
+// connection names the session in the next handshake, and in Last-Event-ID the
+// number of messages it has received so far: what it missed is sent again.
+//
+// What comes here has passed the guard. The package turns the wire form into
+// messages of a session and back, and decides nothing about who may do what.
+// It may not import guard or another frontend.
+package websocket
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sidegate/proxy/mcp"
+	"sidegate/proxy/refusal"
+	"sidegate/proxy/session"
+	"sidegate/proxy/stream"
+	"sidegate/proxy/wire"
+	"sidegate/proxy/ws"
+)
+
+// The defaults of Options.
+const (
+	defaultPing     = 30 * time.Second
+	defaultComplete = 30 * time.Second
+)
+
+// Options never change.
+type Options struct {
+	Keeper       *stream.Keeper // of all connections that the gate owns
+	WriteTimeout time.Duration  // of a connection, for each piece
+	Budget       wire.Budget    // of bytes in flight
+	MaxMessage   int            // bytes
+	Compress     bool           // permessage-deflate, for clients that ask for it
+
+	// Ping is the silence after which a client is asked for a sign of life;
+	// without one for as long again its connection is cut. Default 30 s.
+	Ping time.Duration
+	// Complete is how long a message may take from its first frame to its last,
+	// granted anew for each MiB of it. Default 30 s.
+	Complete time.Duration
+
+	// Check is the guard's second part, which every message passes.
+	Check func(msg []byte, env *wire.Envelope) *refusal.Refusal
+	// Rate counts a message for its sender, as the door has counted the request.
+	Rate func(principal string, address netip.Addr) *refusal.Refusal
+	// Refused counts the refusal of a message, or of a connection for what came
+	// on it.
+	Refused func(*refusal.Refusal)
+}
+
+// A Frontend serves requests.
+type Frontend struct{ options Options }
+
+// New makes a frontend.
+func New(o Options) *Frontend {
+	if o.Ping <= 0 {
+		o.Ping = defaultPing
+	}
+	if o.Complete <= 0 {
+		o.Complete = defaultComplete
+	}
+	return &Frontend{options: o}
+}
+
+// A Request is an HTTP request that has passed the guard.
+type Request struct {
+	HTTP      *fasthttp.RequestCtx
+	Sessions  *session.Manager
+	Principal string
+	Address   netip.Addr // the client's, for its rate
+	Head      string     // header lines that every answer carries, each ended by CRLF
+}
+
+// Get upgrades the connection, for a new session or for one that the request
+// names. What it refuses is refused before the upgrade, and answered by status;
+// header fields that belong to the answer are set.
+func (f *Frontend) Get(r *Request) *refusal.Refusal {
+	h, refused := handshake(r.HTTP)
+	if refused != nil {
+		return refused
+	}
+	c := &conn{
+		frontend: f, sessions: r.Sessions, principal: r.Principal, address: r.Address,
+		opened: len(r.header(mcp.HeaderSessionID)) > 0,
+	}
+	var from uint64
+	if c.session, from, refused = r.session(c.opened); refused != nil {
+		return refused
+	}
+	h.Head = r.Head + mcp.HeaderSessionID + ": " + c.session.ID() + "\r\n"
+	f.options.Keeper.Upgrade(r.HTTP, c.session.Outbox().Main(), func(socket *stream.Socket) { c.own(socket, h, from) })
+	return nil
+}
+
+func (r *Request) header(name string) []byte { return r.HTTP.Request.Header.Peek(name) }
+
+// session is the one that the request names, with the number of the first
+// message that it wants; or a new one. 0 is whatever was not sent so far.
+func (r *Request) session(named bool) (s *session.Session, from uint64, refused *refusal.Refusal) {
+	last := r.header(mcp.HeaderLastEventID)
+	if !named {
+		if len(last) > 0 {
+			return nil, 0, refusal.NoSession.With("Last-Event-ID is for a session that Mcp-Session-Id names")
+		}
+		s, refused = r.Sessions.Open(r.Principal, session.WebSocket)
+		return s, 0, refused
+	}
+	s, refused = r.Sessions.Find(r.header(mcp.HeaderSessionID), r.Principal, session.WebSocket)
+	if refused != nil || len(last) == 0 {
+		return s, 0, refused
+	}
+	count, err := strconv.ParseUint(string(last), 10, 63)
+	if err != nil {
+		return nil, 0, refusal.LastEventID.With("Last-Event-ID is the number of messages received so far on this session's connections")
+	}
+	from, refused = s.Outbox().After(count)
+	return s, from, refused
+}
+
+// own is the life of one connection.
+func (c *conn) own(socket *stream.Socket, h ws.Handshake, from uint64) {
+	o := &c.frontend.options
+	c.socket = socket
+	if c.accept(h) == nil {
+		c.session.Outbox().Main().Hold(stream.NewFramed(socket, c, o.WriteTimeout), from)
+	}
+	if !c.opened { // there is nothing to come back to
+		c.sessions.End(c.session, refusal.SessionEnd)
+	}
+}
+
+// accept answers the handshake.
+func (c *conn) accept(h ws.Handshake) error {
+	o := &c.frontend.options
+	lib, head, err := ws.Accept((*source)(c), h, ws.Options{
+		MaxMessage: o.MaxMessage, Budget: o.Budget, Complete: o.Complete, Compress: o.Compress,
+	})
+	if err != nil {
+		return err
+	}
+	c.ws = lib
+	if err := c.socket.SetWriteDeadline(time.Now().Add(o.WriteTimeout)); err != nil {
+		return err
+	}
+	_, err = c.socket.Write(head)
+	return err
+}

@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sidegate/proxy/backend"
+	"sidegate/proxy/guard"
+	"sidegate/proxy/refusal"
+)
+
+// passTimeout bounds a request that is let through to another path.
+const passTimeout = time.Minute
+
+// pass lets a request through to another path of an HTTP server. Nothing of it
+// is looked into; both ways it is framed anew.
+func (g *Gate) pass(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor) {
+	passer, ok := at.server.backend.(backend.Passer)
+	if !ok || !plainTarget(ctx) {
+		g.refuse(ctx, refusal.Path, nil, false)
+		return
+	}
+	body, refused := g.bodies.read(ctx)
+	if refused != nil {
+		g.refuse(ctx, refused, nil, false)
+		return
+	}
+	defer body.Release()
+	target := at.target
+	if query := ctx.URI().QueryString(); len(query) > 0 {
+		target += "?" + string(query)
+	}
+	bounded, cancel := context.WithTimeout(context.Background(), passTimeout)
+	defer cancel()
+	reply, err := passer.Pass(bounded, &backend.PassRequest{
+		Method: string(ctx.Method()), Target: target,
+		Header: g.guard.AppendForwarded(nil, &ctx.Request.Header, visitor),
+		Type:   string(ctx.Request.Header.ContentType()), Body: body.B,
+	})
+	if err != nil {
+		g.refuse(ctx, refusal.Server(fasthttp.StatusBadGateway, err.Error()), nil, true)
+		return
+	}
+	ctx.SetStatusCode(reply.Status)
+	for line := range bytes.SplitSeq(reply.Header, []byte("\r\n")) {
+		if name, value, ok := bytes.Cut(line, []byte(":")); ok {
+			ctx.Response.Header.AddBytesKV(name, bytes.TrimSpace(value))
+		}
+	}
+	ctx.SetContentType(reply.Type)
+	ctx.SetBody(reply.Body)
+}
+
+// plainTarget tells whether a request's path and query mean to the server what
+// they mean to the gate: no two readers decode, clean or cut them in two ways.
+func plainTarget(ctx *fasthttp.RequestCtx) bool {
+	uri := ctx.URI()
+	if !bytes.Equal(uri.PathOriginal(), uri.Path()) {
+		return false
+	}
+	for _, part := range [][]byte{uri.Path(), uri.QueryString()} {
+		for _, c := range part {
+			if c <= ' ' || c >= 0x7f || c == '#' || c == '\\' {
+				return false
+			}
+		}
+	}
+	return bytes.IndexByte(uri.Path(), '%') < 0
+}

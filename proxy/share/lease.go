@@ -1,0 +1,215 @@
+package share
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"sidegate/proxy/backend"
+	"sidegate/proxy/link"
+	"sidegate/proxy/metrics"
+	"sidegate/proxy/refusal"
+	"sidegate/proxy/wire"
+)
+
+// A wait is a call for which there is no link yet. The group's lock guards what
+// changes.
+type wait struct {
+	member *member
+	call   *link.Call
+	msg    *wire.Buffer
+	env    wire.Envelope
+	ctx    context.Context // done when nobody waits any more
+	cancel context.CancelFunc
+
+	given *tenant          // a link that became free meanwhile
+	why   *refusal.Refusal // why nobody waits any more
+}
+
+// park notes a call that has to wait. It takes msg over.
+func (m *member) park(c *link.Call, msg *wire.Buffer, env *wire.Envelope) (*wait, *refusal.Refusal) {
+	g := m.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if m.left != nil {
+		msg.Release()
+		return nil, m.left
+	}
+	w := &wait{member: m, call: c, msg: msg, env: places(env)}
+	w.ctx, w.cancel = context.WithCancel(g.open)
+	m.waits[c] = w
+	return w, nil
+}
+
+// unpark ends a wait. It is false where nobody waits any more: then the call
+// has been answered.
+func (w *wait) unpark() bool {
+	g := w.member.group
+	g.mu.Lock()
+	delete(w.member.waits, w.call)
+	why := w.why
+	g.mu.Unlock()
+	w.cancel()
+	switch why {
+	case nil:
+		return true
+	case refusal.Cancelled:
+		w.call.Cancelled()
+	default:
+		w.call.Refuse(why)
+	}
+	w.msg.Release()
+	return false
+}
+
+// lease gives a call a link to itself, now or after a bounded wait.
+func (m *member) lease(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
+	w, refused := m.park(c, msg, env)
+	if refused != nil {
+		return refused
+	}
+	g := m.group
+	if t := g.grab(m, c); t != nil {
+		g.use(w, t)
+		return nil
+	}
+	if !g.begin(func() { g.find(w) }) {
+		w.unpark()
+		w.msg.Release()
+		return refusal.Draining
+	}
+	return nil
+}
+
+// grab takes a free link for the call: the caller's own, one that has been told
+// of this client before, or any of its kind.
+func (g *Group) grab(m *member, c *link.Call) *tenant {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if home := m.home.Load(); g.options.Principal && home != nil && home.call == nil && !home.dead {
+		home.client, home.call = m, c
+		return home
+	}
+	best := -1
+	for i, t := range g.idle {
+		if t.kind == m.kind && (t.told == m.owner || t.told == owner{} && (best < 0 || g.idle[best].told == owner{})) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	t := g.idle[best]
+	g.idle = slices.Delete(g.idle, best, best+1)
+	t.client, t.call = m, c
+	return t
+}
+
+// find gets a link for a call that waits: a new one, or one that becomes free
+// before it is there.
+func (g *Group) find(w *wait) {
+	g.mu.Lock()
+	g.queue = append(g.queue, w)
+	g.mu.Unlock()
+	g.makeRoom()
+	t, failed := g.initialize(w.ctx, w.member.kind, nil)
+	g.mu.Lock()
+	if i := slices.Index(g.queue, w); i >= 0 {
+		g.queue = slices.Delete(g.queue, i, i+1)
+	}
+	given := w.given
+	if t != nil && given == nil {
+		t.client, t.call = w.member, w.call
+	}
+	g.mu.Unlock()
+	switch {
+	case given != nil && t != nil:
+		g.giveBack(t, true) // one is enough
+		g.use(w, given)
+	case given != nil:
+		g.use(w, given)
+	case t != nil:
+		g.use(w, t)
+	case w.unpark():
+		w.msg.Release()
+		failed.tell(w.call)
+	}
+}
+
+// use sends a call on the link that it has to itself.
+func (g *Group) use(w *wait, t *tenant) {
+	m, c := w.member, w.call
+	if !w.unpark() {
+		g.giveBack(t, true)
+		return
+	}
+	inner := c.Leg
+	c.Leg = &lease{t, inner}
+	t.setLevel(m)
+	if refused := t.link.Call(c, w.msg, &w.env); refused != nil {
+		c.Leg = inner
+		g.giveBack(t, false)
+		c.Refuse(refused)
+		return
+	}
+	t.attend(m, c)
+	m.dropIfLeft(c)
+}
+
+// giveBack ends a call's use of a link. One that is clean goes to who waits for
+// such a link, or is kept for a while. One whose server may still be at work
+// for the call ends: what it says later could reach somebody else.
+func (g *Group) giveBack(t *tenant, clean bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.client, t.call = nil, nil
+	t.since = time.Now()
+	switch {
+	case t.dead || t.slot != nil:
+	case !clean || g.closed:
+		g.end(t, refusal.SessionEnd)
+	case g.pass(t):
+	case len(g.queue) > 0 && g.pool.Full(): // for another kind of client
+		g.end(t, refusal.SessionEnd)
+	default:
+		g.idle = append(g.idle, t)
+	}
+}
+
+// pass gives a free link to the first who waits for one of its kind. g.mu is
+// held.
+func (g *Group) pass(t *tenant) bool {
+	for i, w := range g.queue {
+		if w.member.kind == t.kind && w.why == nil && (t.told == owner{} || t.told == w.member.owner) {
+			g.queue = slices.Delete(g.queue, i, i+1)
+			t.client, t.call = w.member, w.call
+			w.given = t
+			w.cancel()
+			return true
+		}
+	}
+	return false
+}
+
+// lease is the leg of a call that has a link to itself.
+type lease struct {
+	tenant *tenant
+	inner  link.Leg
+}
+
+func (l *lease) Send(msg *wire.Buffer)  { l.inner.Send(msg) }
+func (l *lease) Reply(r *backend.Reply) { l.inner.Reply(r) }
+
+// Answer gives the link back before the client can see the answer: its next
+// call finds it free.
+func (l *lease) Answer(msg *wire.Buffer, how metrics.Outcome) {
+	t := l.tenant
+	t.group.mu.Lock()
+	m := t.client
+	t.group.mu.Unlock()
+	if m != nil {
+		m.client.Settle(t.link)
+	}
+	t.group.giveBack(t, how == metrics.OK || how == metrics.Failed)
+	l.inner.Answer(msg, how)
+}

@@ -1,0 +1,130 @@
+package share
+
+import (
+	"slices"
+	"time"
+
+	"sidegate/proxy/link"
+	"sidegate/proxy/mcp"
+	"sidegate/proxy/refusal"
+	"sidegate/proxy/wire"
+)
+
+// mostWaiting bounds the questions that wait on one link.
+const mostWaiting = 16
+
+// A question is a server's request that waits for a call whose client can be
+// asked. The group's lock guards it.
+type question struct {
+	msg   *wire.Buffer
+	env   wire.Envelope
+	roots bool
+	timer *time.Timer
+}
+
+// question gives a server's request to the client whose call has the link to
+// itself. Without such a call it waits for the link's next one, for a while.
+// Whom it cannot reach it does not reach: it is answered by the gate.
+func (t *tenant) question(msg *wire.Buffer, env *wire.Envelope) {
+	if !t.kind.allows(env.Method) {
+		t.refuse(refusal.Incapable, msg, env)
+		return
+	}
+	roots := string(env.Method) == mcp.MethodRoots
+	t.group.mu.Lock()
+	m, c := t.client, t.call
+	switch {
+	case t.dead:
+		t.group.mu.Unlock()
+		msg.Release()
+		return
+	case m == nil && len(t.waiting) >= mostWaiting:
+		t.group.mu.Unlock()
+		t.refuse(refusal.Questions, msg, env)
+		return
+	case m == nil:
+		q := &question{msg: msg, env: places(env), roots: roots}
+		q.timer = time.AfterFunc(attendance, func() { t.unattended(q) })
+		t.waiting = append(t.waiting, q)
+	case roots:
+		t.told = m.owner
+	}
+	t.group.mu.Unlock()
+	if m != nil {
+		m.client.Unasked(t.link, c, msg, env)
+	}
+}
+
+// refuse answers a question.
+func (t *tenant) refuse(why *refusal.Refusal, msg *wire.Buffer, env *wire.Envelope) {
+	t.group.options.Dropped("question")
+	Answer(t.link, why, env.ID.Of(msg.B))
+	msg.Release()
+}
+
+// Answer answers a server's request with a refusal. id is the server's own. A
+// server that does not read cannot be told.
+func Answer(l *link.Link, why *refusal.Refusal, id []byte) {
+	answer := wire.Acquire(256 + len(id))
+	answer.B = why.AppendJSON(answer.B, id)
+	_ = l.Send(answer)
+}
+
+// unattended answers a question for which no call came in time.
+func (t *tenant) unattended(q *question) {
+	t.group.mu.Lock()
+	i := slices.Index(t.waiting, q)
+	if i >= 0 {
+		t.waiting = slices.Delete(t.waiting, i, i+1)
+	}
+	t.group.mu.Unlock()
+	if i >= 0 {
+		t.refuse(refusal.Unattended, q.msg, &q.env)
+	}
+}
+
+// attend gives the questions that wait to a call that has come.
+func (t *tenant) attend(m *member, c *link.Call) {
+	t.group.mu.Lock()
+	waiting := t.waiting
+	t.waiting = nil
+	for _, q := range waiting {
+		q.timer.Stop() // one that has run already finds the question gone
+		if q.roots {
+			t.told = m.owner
+		}
+	}
+	t.group.mu.Unlock()
+	for _, q := range waiting {
+		m.client.Unasked(t.link, c, q.msg, &q.env)
+	}
+}
+
+// withdrawn handles a server that no longer waits for the answer to a
+// question.
+func (t *tenant) withdrawn(msg *wire.Buffer, env *wire.Envelope) {
+	id := env.RequestID.Of(msg.B)
+	t.group.mu.Lock()
+	i := slices.IndexFunc(t.waiting, func(q *question) bool { return wire.SameID(q.env.ID.Of(q.msg.B), id) })
+	if i >= 0 {
+		t.waiting[i].drop()
+		t.waiting = slices.Delete(t.waiting, i, i+1)
+	}
+	t.group.mu.Unlock()
+	if i < 0 {
+		t.give(t.private(), msg, env)
+	}
+}
+
+// forget drops the questions of a link that ends. The group's lock is held.
+func (t *tenant) forget() {
+	for _, q := range t.waiting {
+		q.drop()
+	}
+	t.waiting = nil
+}
+
+func (q *question) drop() {
+	q.timer.Stop()
+	q.msg.Release()
+}

@@ -1,0 +1,94 @@
+// Package share decides which link a session's calls use: one of its own
+// (isolation "session"), one for all sessions of a caller ("principal"), or a
+// few for everybody ("shared").
+//
+// Where links are shared, the gate initializes them, once for each kind of
+// client; a call that may be asked something back has a link to itself while it
+// runs, because a server's question does not say which call it belongs to.
+//
+// The package knows links, and sessions by the interface Client. It may know
+// neither streams nor HTTP.
+package share
+
+import (
+	"context"
+	"errors"
+
+	"sidegate/proxy/link"
+	"sidegate/proxy/refusal"
+	"sidegate/proxy/wire"
+)
+
+// A Client is a session as its place sees it. The methods are called by a
+// link's one reader among others and must not block.
+type Client interface {
+	// Unasked hands over what the server says and what is no answer and no
+	// progress: a question, or a notification. on is the call that it belongs
+	// to, nil where it names none. The client ends msg; env is valid until
+	// Unasked returns.
+	Unasked(l *link.Link, on *link.Call, msg *wire.Buffer, env *wire.Envelope)
+	// Settle says that the client has to do with a link no more: questions that
+	// came from it and are still open are answered for the client.
+	Settle(l *link.Link)
+	// Lost says that the link has ended without which the session cannot go on.
+	// Every call on it was answered.
+	Lost()
+}
+
+// A Place is a session's way to the tool server. Its methods may be called
+// from any goroutine.
+type Place interface {
+	// Open takes the client's initialize, which c answers later: with the
+	// server's result, or with why there is none. It takes msg over and is
+	// called once, before all else.
+	Open(c *link.Call, msg *wire.Buffer, env *wire.Envelope)
+	// Call sends a request, now or as soon as there is a link for it. It takes
+	// msg over. Where it fails the call has no answer, in every other case c gets
+	// one.
+	Call(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal
+	// Cancel passes on the client's notifications/cancelled for a call in flight.
+	// It takes msg over.
+	Cancel(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal
+	// Tell passes on any other notification. It takes msg over.
+	Tell(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal
+	// Leave ends the place. calls are those in flight; each is answered with why.
+	Leave(calls []*link.Call, why *refusal.Refusal)
+}
+
+// A Sharer gives out places.
+type Sharer interface {
+	// Join makes a place for a session with this unguessable id, of this caller.
+	Join(c Client, principal, id string) Place
+	// Run ends links that nobody uses, until ctx is done; then no place waits for
+	// a link any more.
+	Run(ctx context.Context)
+}
+
+// Pool gives out links; link.Pool is one.
+type Pool interface {
+	// Take leases a link that nobody has used, waiting for one as long as the
+	// pool's own bound or ctx allows.
+	Take(ctx context.Context) (*link.Link, error)
+	// End ends a link that Take has given out, in the background, and frees
+	// its place when nothing is left of it. Calling it again does nothing.
+	End(l *link.Link, why *refusal.Refusal)
+	// Full tells whether Take would have to wait.
+	Full() bool
+}
+
+// notTaken says why there is no link.
+func notTaken(err error) *refusal.Refusal {
+	switch {
+	case errors.Is(err, link.ErrNoLinks):
+		return refusal.Links.With("%v", err)
+	case errors.Is(err, link.ErrClosed):
+		return refusal.Draining
+	}
+	return refusal.Start // err is for the operator, and in the log already
+}
+
+// places is the part of an envelope that outlives the call of a method: where
+// in the message its parts stand. The texts are the caller's.
+func places(env *wire.Envelope) wire.Envelope {
+	return wire.Envelope{Kind: env.Kind, ID: env.ID, ProgressToken: env.ProgressToken, RequestID: env.RequestID}
+}

@@ -1,0 +1,187 @@
+package share
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"sidegate/proxy/link"
+	"sidegate/proxy/mcp"
+	"sidegate/proxy/metrics"
+	"sidegate/proxy/refusal"
+	"sidegate/proxy/wire"
+)
+
+// An owner is whom a link belongs to that knows something of one client: the
+// caller where it has a name, else the one session.
+type owner struct{ principal, session string }
+
+// A tenant is a link that the gate has initialized, with what is known of its
+// use. It is the link's owner. The group's lock guards what changes.
+type tenant struct {
+	group   *Group
+	kind    *kind
+	slot    *slot // nil for a link that is leased
+	link    *link.Link
+	born    time.Time
+	result  []byte // the server's answer to initialize
+	id      wire.Span
+	logging bool // the server has declared it
+
+	dead    bool
+	client  *member    // whose call has the link to itself
+	call    *link.Call // that call
+	since   time.Time  // when it was last used
+	told    owner      // who has told it roots or a log level: only they may have it
+	level   string     // the log level that it was told
+	only    *member    // the one session that has ever shared it, nil after a second one
+	mixed   bool
+	waiting []*question
+}
+
+// Unasked sorts what the server says and what is neither an answer nor
+// progress.
+func (t *tenant) Unasked(_ *link.Link, msg *wire.Buffer, env *wire.Envelope) {
+	if env.Kind == wire.Request {
+		t.question(msg, env)
+		return
+	}
+	defer msg.Release()
+	switch string(env.Method) {
+	case mcp.MethodCancelled:
+		t.withdrawn(msg, env)
+	case mcp.MethodToolsChanged, mcp.MethodPromptsChanged, mcp.MethodResourcesChanged:
+		t.give(t.everybody(), msg, env)
+	case mcp.MethodResourceUpdated:
+		t.give(t.subscribers(string(env.URI)), msg, env)
+	default:
+		t.give(t.private(), msg, env)
+	}
+}
+
+// give gives each client a copy.
+func (t *tenant) give(to []*member, msg *wire.Buffer, env *wire.Envelope) {
+	if len(to) == 0 {
+		t.group.options.Dropped("unshared")
+	}
+	for _, m := range to {
+		own := wire.Acquire(len(msg.B))
+		if !own.Charge(t.group.options.Budget, int64(len(msg.B))) {
+			own.Release()
+			t.group.options.Dropped("undelivered")
+			continue
+		}
+		own.B = append(own.B, msg.B...)
+		m.client.Unasked(t.link, t.callOf(m), own, env)
+	}
+}
+
+// callOf is the call for which m has the link to itself, nil without one.
+func (t *tenant) callOf(m *member) *link.Call {
+	t.group.mu.Lock()
+	defer t.group.mu.Unlock()
+	if t.client == m {
+		return t.call
+	}
+	return nil
+}
+
+// everybody is who hears that a list has changed: a link that nobody uses has
+// nobody to tell.
+func (t *tenant) everybody() []*member {
+	g := t.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.slot == nil && t.client == nil {
+		return nil
+	}
+	var all []*member
+	for m := range g.members {
+		if m.kind.principal == t.kind.principal {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// subscribers are those who have subscribed to a resource, or to one that it
+// is a part of (2025-11-25, server/resources, "Subscriptions").
+func (t *tenant) subscribers(uri string) []*member {
+	g := t.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.slot == nil {
+		return t.inUse()
+	}
+	var all []*member
+	for subscribed, members := range t.slot.subscribers {
+		if !covers(subscribed, uri) {
+			continue
+		}
+		for m := range members {
+			if !slices.Contains(all, m) {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+// private is who may hear what can tell of one client: the one session that has
+// ever shared the link, or the one whose call has it to itself.
+func (t *tenant) private() []*member {
+	g := t.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case t.slot == nil:
+		return t.inUse()
+	case t.only != nil && !t.mixed:
+		return []*member{t.only}
+	}
+	return nil
+}
+
+// inUse is whose call has the link to itself. g.mu is held.
+func (t *tenant) inUse() []*member {
+	if t.client == nil {
+		return nil
+	}
+	return []*member{t.client}
+}
+
+// LinkClosed replaces a link that has ended. Its calls have been answered.
+func (t *tenant) LinkClosed(*link.Link, error) {
+	g := t.group
+	g.mu.Lock()
+	s, missed := t.slot, false
+	if !t.dead {
+		missed = s != nil && s.tenant == t && len(s.members) > 0
+		g.end(t, refusal.Ended)
+	}
+	g.mu.Unlock()
+	if missed {
+		g.replace(s, t.born)
+	}
+}
+
+// ask sends a request of the gate's own whose answer nobody waits for. Where
+// the link does not take it, its end is near.
+func (t *tenant) ask(method, name, value string) {
+	msg, env := newRequest(method, map[string]string{name: value})
+	_ = t.link.Call(&link.Call{ID: gateID, Leg: mute{}}, msg, env)
+}
+
+// answer answers a client's initialize with the server's own result.
+func (t *tenant) answer(c *link.Call) {
+	msg := wire.Acquire(len(t.result) + len(c.ID))
+	msg.B = wire.AppendSplice(msg.B, t.result, t.id, c.ID)
+	c.Leg.Answer(msg, metrics.OK)
+}
+
+// covers tells whether a resource is the one that was subscribed to, or a part
+// of it.
+func covers(subscribed, uri string) bool {
+	rest, ok := bytes.CutPrefix([]byte(uri), []byte(subscribed))
+	return ok && (len(rest) == 0 || subscribed[len(subscribed)-1] == '/' || bytes.IndexByte([]byte("/?#"), rest[0]) >= 0)
+}

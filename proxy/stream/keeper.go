@@ -1,0 +1,186 @@
+package stream
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// use is what a connection is held for.
+type use uint8
+
+const (
+	answering use = iota
+	idle          // between two requests
+)
+
+// KeeperOptions never change.
+type KeeperOptions struct {
+	WriteTimeout time.Duration
+	Idle         time.Duration // a connection may wait so long for its next request
+	Again        func(*Socket) // takes a connection back that can serve another request
+}
+
+// A Keeper takes connections out of the HTTP server, keeps them while the gate
+// owns them, and gives them back. There is one for all frontends of a gate, so
+// that its end can wait for all of them.
+type Keeper struct {
+	options KeeperOptions
+	held    atomic.Int64 // calls on their way to an answer or a connection, and connections that are held
+
+	mu      sync.Mutex
+	sockets map[*Socket]use
+	closing bool // connections are not kept between two requests
+	cutting bool // nor while an answer is on its way
+}
+
+// NewKeeper makes a keeper that holds nothing.
+func NewKeeper(o KeeperOptions) *Keeper {
+	return &Keeper{options: o, sockets: make(map[*Socket]use)}
+}
+
+// Begin says that a call is on its way to an answer that Wait is to wait for.
+// Whoever calls it calls Done once the answer is written, or held.
+func (k *Keeper) Begin() { k.held.Add(1) }
+
+// Done ends what Begin began.
+func (k *Keeper) Done() { k.held.Add(-1) }
+
+// An Opening is how an answer begins.
+type Opening struct {
+	From   uint64 // number of the first event to write; 0: whatever was not sent yet
+	Head   string // further header lines, each ended by CRLF; copied
+	OnlyOK string // likewise, where the status is 200; copied
+	First  string // events that an event stream begins with, before any message; copied
+}
+
+// Hold takes the request's connection out of the HTTP server and gives it to
+// st.
+func (k *Keeper) Hold(ctx *fasthttp.RequestCtx, st *Stream, o Opening) {
+	wants := Request{
+		Head:   strings.Clone(o.Head),
+		OnlyOK: strings.Clone(o.OnlyOK),
+		First:  strings.Clone(o.First),
+		HTTP11: ctx.Request.Header.IsHTTP11(),
+		Keep:   !ctx.Request.Header.ConnectionClose(),
+	}
+	k.take(ctx, st, func(hijacked net.Conn) (*Conn, error) {
+		return NewConn(hijacked, wants, k.options.WriteTimeout)
+	}, func(c *Conn) { k.own(c, st, o.From) })
+}
+
+// Upgrade takes the request's connection out of the HTTP server for another
+// protocol. own is called on a goroutine of its own, without a response having
+// been written; it ends when the connection has, and closes it in every case.
+// st is abandoned where the connection does not come.
+func (k *Keeper) Upgrade(ctx *fasthttp.RequestCtx, st *Stream, own func(*Socket)) {
+	k.take(ctx, st, func(hijacked net.Conn) (*Conn, error) {
+		return NewConn(hijacked, Request{}, k.options.WriteTimeout)
+	}, func(c *Conn) {
+		defer k.held.Add(-1)
+		defer c.Close()
+		if k.note(c.socket, answering) {
+			own(c.socket)
+		}
+		k.forget(c.socket)
+	})
+}
+
+// take takes the connection out of the HTTP server and hands it to own.
+func (k *Keeper) take(ctx *fasthttp.RequestCtx, st *Stream, adopt func(net.Conn) (*Conn, error), own func(*Conn)) {
+	k.held.Add(1)
+	missed := k.missed(st)
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(hijacked net.Conn) {
+		c, err := adopt(hijacked)
+		switch {
+		case !missed.Stop():
+			c.Close()
+		case err != nil:
+			st.Abandon()
+			k.held.Add(-1)
+		default:
+			go own(c) // and no longer: the server keeps the request's memory until this returns
+		}
+	})
+}
+
+// missed gives st up when the server has not handed the connection over in
+// time. It does not where it cannot write what it owes to requests before this
+// one, and it does not say so.
+func (k *Keeper) missed(st *Stream) *time.Timer {
+	return time.AfterFunc(k.options.WriteTimeout+time.Second, func() {
+		st.Abandon()
+		k.held.Add(-1)
+	})
+}
+
+// own holds a connection until its answer is over, and gives it back to the
+// HTTP server if it can serve another request.
+func (k *Keeper) own(c *Conn, st *Stream, from uint64) {
+	socket := c.Socket()
+	k.note(socket, answering)
+	again := st.Hold(c, from) && k.note(socket, idle) && socket.Await(k.options.Idle) == nil
+	k.forget(socket)
+	k.held.Add(-1)
+	if again {
+		k.options.Again(socket)
+		return
+	}
+	c.Close()
+}
+
+// note says what a connection is held for. Where it should not be held any
+// more, note closes it and returns false.
+func (k *Keeper) note(s *Socket, u use) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sockets[s] = u
+	if k.cutting || k.closing && u == idle {
+		_ = s.Close()
+		return false
+	}
+	return true
+}
+
+func (k *Keeper) forget(s *Socket) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.sockets, s)
+}
+
+// Wait closes the connections that are idle, and waits until no other is held
+// and no call is about to get one. When ctx is done it closes those that are.
+func (k *Keeper) Wait(ctx context.Context) {
+	k.end(&k.closing)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for k.held.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	for k.end(&k.cutting) > 0 {
+		<-tick.C // an owner whose connection is closed lets go of it at once
+	}
+}
+
+// end notes what is not to be held any more, closes what is, and returns how
+// many connections are left.
+func (k *Keeper) end(what *bool) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	*what = true
+	for s, u := range k.sockets {
+		if k.cutting || u == idle {
+			_ = s.Close()
+		}
+	}
+	return len(k.sockets)
+}
