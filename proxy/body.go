@@ -44,6 +44,10 @@ func (r *bodyReader) read(ctx *fasthttp.RequestCtx) (*wire.Buffer, *refusal.Refu
 		msg.Release()
 		return nil, refused
 	}
+	for range ctx.Request.Header.Trailers() { // which the HTTP server reads less strictly than a head
+		msg.Release()
+		return nil, refusal.BadHTTP.With("a body with trailers is not taken")
+	}
 	return msg, nil
 }
 

@@ -97,8 +97,16 @@ func New(c *Config, backends []backend.Backend, budget *limits.Bytes, log *zap.L
 	return g, nil
 }
 
+// publicURL is nil where clients are not told one.
+func publicURL(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // there is none, which is no error
+	}
+	return url.Parse(text)
+}
+
 func (g *Gate) newFrontends() (frontends, error) {
-	public, err := url.Parse(g.config.PublicURL)
+	public, err := publicURL(g.config.PublicURL)
 	return frontends{
 		streamable: streamable.New(streamable.Options{Keeper: g.keeper, Budget: g.budget, Check: g.check, Refused: g.refused}),
 		sse: sse.New(sse.Options{

@@ -50,8 +50,13 @@ func (g *Gate) serve(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// admit is all that is asked of a request before its body is read.
+// admit is all that is asked of a request before its body is read. That it is
+// one request, and which, comes first.
 func (g *Gate) admit(ctx *fasthttp.RequestCtx, at *place) (guard.Visitor, *refusal.Refusal) {
+	if refused := guard.Framing(&ctx.Request.Header); refused != nil {
+		ctx.SetConnectionClose() // what follows may be a body, or a request: nobody is to find out
+		return guard.Visitor{}, refused
+	}
 	visitor, refused := g.guard.Door(ctx, at.room)
 	if refused != nil || at.server == nil || visitor.Preflight {
 		return visitor, refused

@@ -94,6 +94,10 @@ var rooms = map[string]room{
 		may:  []string{"proxy/backend", "proxy/backend/lines", "proxy/ws", "proxy/wire"},
 		says: "a kind of backend knows the interface it fulfils and the framing, and nobody who uses it",
 	},
+	"proxy/backend/http": {
+		may:  []string{"proxy/backend", "proxy/wire", "proxy/mcp"},
+		says: "a kind of backend knows the interface it fulfils, the framing and the protocol's facts, and nobody who uses it",
+	},
 	"proxy/backend/contract": {
 		may:  []string{"proxy/backend", "proxy/wire"},
 		says: "the contract knows the interface that it holds every kind of backend to",
@@ -122,9 +126,10 @@ var rooms = map[string]room{
 	"test/e2e":         {says: "tests know the gate by its binary"},
 	"test/framing":     {says: "tests know the gate by its binary"},
 
-	"test/clients/need": {says: "what tests share knows the gate by its binary"},
-	"test/e2e/harness":  {says: "what tests share knows the gate by its binary"},
-	"test/fixture":      {says: "the fixture is a tool server that shares no code with the gate"},
+	"test/clients/need":     {says: "what tests share knows the gate by its binary"},
+	"test/e2e/harness":      {says: "what tests share knows the gate by its binary"},
+	"test/fixture":          {says: "the fixture is a tool server that shares no code with the gate"},
+	"test/conformance/peer": {says: "the peer is a server that shares no code with the gate"},
 }
 
 // platforms are the systems whose files are looked at: files may be for one of

@@ -50,7 +50,7 @@ func (r *resolver) oneBackend(name string) proxy.BackendConfig {
 // forTheirKind takes what was said for all backends, and means something for
 // one kind only, from the others: variables from URLs, paths from what is no
 // HTTP server. Where no backend is of that kind it stays, and validation
-// reports it.
+// reports it. Nor is one number of links right for all kinds.
 func (r *resolver) forTheirKind(all []proxy.BackendConfig) []proxy.BackendConfig {
 	commands := slices.ContainsFunc(all, func(b proxy.BackendConfig) bool { return b.URL == "" })
 	web := slices.ContainsFunc(all, func(b proxy.BackendConfig) bool { return isHTTP(b.URL) })
@@ -62,9 +62,16 @@ func (r *resolver) forTheirKind(all []proxy.BackendConfig) []proxy.BackendConfig
 		if web && !isHTTP(b.URL) && !r.saidFor(b, "pass") {
 			b.Pass = nil
 		}
+		if isHTTP(b.URL) && !r.flags.Changed("max-links") && !r.saidFor(b, "max-links") {
+			b.MaxLinks = httpLinks
+		}
 	}
 	return all
 }
+
+// httpLinks is how many links to an HTTP server there may be unless something
+// else is said: each is a session with the server, and no process.
+const httpLinks = 2000
 
 func isHTTP(url string) bool { return strings.HasPrefix(url, "http") }
 

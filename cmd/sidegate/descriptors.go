@@ -10,8 +10,9 @@ import (
 // What a link and the gate itself hold open: a child's three pipes and its
 // process; listeners, log, poller and the like.
 const (
-	descriptorsPerLink = 4
-	descriptorsApart   = 64
+	descriptorsPerLink       = 4 // of a child: three pipes and the handle of the process
+	descriptorsPerConnection = 2 // of a server that listens: a stream that stays open, and a call
+	descriptorsApart         = 64
 )
 
 // descriptorWarning is one sentence where the limits that were set need more
@@ -28,7 +29,11 @@ func descriptorWarning(c *proxy.Config) string {
 func tooFewDescriptors(c *proxy.Config, have uint64) string {
 	need := uint64(c.MaxConnections) + descriptorsApart
 	for _, b := range c.Backends {
-		need += uint64(b.MaxLinks) * descriptorsPerLink
+		each := uint64(descriptorsPerLink)
+		if b.URL != "" {
+			each = descriptorsPerConnection
+		}
+		need += uint64(b.MaxLinks) * each
 	}
 	if need <= have {
 		return ""

@@ -123,7 +123,7 @@ func backendFlags(b *proxy.BackendConfig) *pflag.FlagSet {
 	fs.Var(choiceValue(&b.Isolation, proxy.IsolationSession, proxy.IsolationPrincipal, proxy.IsolationShared), "isolation", "who shares a link: nobody, the sessions of one caller, or everybody")
 	fs.Var(countValue(&b.Links), "links", "with --isolation shared, how many links are shared by each kind of client")
 	fs.Var(countValue(&b.Warm), "warm", "links kept started and unused")
-	fs.Var(countValue(&b.MaxLinks), "max-links", "links (child processes, connections) at once")
+	fs.Var(countValue(&b.MaxLinks), "max-links", "links (child processes, connections) at once; unless it is said, 2000 for an HTTP server")
 	fs.Var(durationValue(&b.LinkWait), "link-wait", "how long initialize waits for a free link")
 	fs.Var(countValue(&b.MaxSessions), "max-sessions", "sessions at once")
 	fs.Var(countValue(&b.MaxCalls), "max-calls", "calls in flight in one session")

@@ -81,13 +81,16 @@ type Receiver interface {
 	Closed(err error)
 }
 
+// StatusOK is the status of a response that holds the answer.
+const StatusOK = 200
+
 // A Reply is an HTTP response of the server, as far as it concerns the client.
 type Reply struct {
 	Status int
 	Header []byte // the end-to-end header lines but Content-Type, each ended by CRLF
 	Type   string // Content-Type; "" without one
-	Body   []byte // where Status is not 200, and always from a Passer
-	Reason string // what went wrong, one sentence for a person; "" where Status is 200
+	Body   []byte // where Status is not StatusOK, and always from a Passer
+	Reason string // what went wrong, one sentence for a person; "" where Status is StatusOK
 }
 
 // A Forwarder is a Conn that can tell the server what else stood in the

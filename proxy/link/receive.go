@@ -199,11 +199,14 @@ func (l *Link) cancelLate(c *Call, reason string) {
 	_ = l.conn.Send(note)
 }
 
+// statusGone is how an HTTP server says that it does not know a session.
+const statusGone = 404
+
 // Reply tells a call in which HTTP response its answer comes, and ends the call
 // where that response is all there is.
 func (l *Link) Reply(id []byte, r *backend.Reply) {
 	n := number(id)
-	if r.Status == statusOK {
+	if r.Status == backend.StatusOK {
 		l.mu.Lock()
 		c := l.calls[n]
 		l.mu.Unlock()
@@ -212,10 +215,13 @@ func (l *Link) Reply(id []byte, r *backend.Reply) {
 		}
 		return
 	}
-	if c := l.take(n); c != nil {
+	c := l.take(n)
+	switch {
+	case c == nil:
+	case r.Status == statusGone && l.options.Shared: // the link's session is, and not the client's
+		c.Refuse(refusal.EndedShared)
+	default:
 		c.Leg.Reply(r)
 		c.refuse(refusal.Server(r.Status, r.Reason), metrics.Lost)
 	}
 }
-
-const statusOK = 200

@@ -17,7 +17,7 @@ type call struct {
 	link.Call
 	session *Session
 	stream  *stream.Stream
-	reply   *stream.Reply // the form of the answer, nil for the usual one
+	reply   *stream.Reply // the form of an answer that is no result, nil for the usual one
 	method  int           // for the metrics
 	start   time.Time
 	id      [24]byte // memory for the id, which is nearly always short
@@ -41,6 +41,10 @@ func (c *call) Send(msg *wire.Buffer) {
 
 // Reply notes in which HTTP response the answer comes.
 func (c *call) Reply(r *backend.Reply) {
+	if r.Status == backend.StatusOK {
+		c.stream.SetHead(string(r.Header))
+		return
+	}
 	c.reply = &stream.Reply{Status: r.Status, Type: r.Type, Head: string(r.Header), Body: bytes.Clone(r.Body)}
 }
 

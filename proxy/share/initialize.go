@@ -82,7 +82,7 @@ type hello struct {
 func (h *hello) Send(msg *wire.Buffer) { msg.Release() }
 
 func (h *hello) Reply(r *backend.Reply) {
-	if r.Status != 200 {
+	if r.Status != backend.StatusOK {
 		c := *r
 		c.Header, c.Body = bytes.Clone(r.Header), bytes.Clone(r.Body)
 		h.reply = &c

@@ -3,6 +3,8 @@ package stream
 import (
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"sidegate/proxy/wire"
 )
 
@@ -39,6 +41,7 @@ type Stream struct {
 	pending  int          // answers still to come; 0 ends the stream. The GET stream waits for one that is its outbox's end
 	answer   *wire.Buffer // the answer of an undecided stream or of a whole one
 	reply    *Reply       // the form of that answer, nil for the usual one
+	lines    string       // of a head with status 200, each ended by CRLF
 
 	waiter *waiter // who waits for something to write, nil if nobody
 }
@@ -87,6 +90,16 @@ func (s *Stream) Answer(msg *wire.Buffer) {
 	s.add(msg)
 }
 
+// SetHead adds lines to the response's head, each ended by CRLF, if nothing has
+// come on the stream so far. They are for status 200.
+func (s *Stream) SetHead(lines string) {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	if s.mode == undecided {
+		s.lines += lines
+	}
+}
+
 // A Reply is an answer that says more than a JSON-RPC message under status 200
 // can.
 type Reply struct {
@@ -95,6 +108,9 @@ type Reply struct {
 	Head   string // header lines, each ended by CRLF
 	Body   []byte // nil: the message
 }
+
+// usual is the form of an answer that is a JSON-RPC message.
+var usual = &Reply{Status: fasthttp.StatusOK}
 
 // Reply adds an answer in the form of r, if it is the one answer of a stream on
 // which nothing has come so far; in every other case msg is the answer, which
@@ -182,8 +198,7 @@ func (s *Stream) kick() {
 }
 
 // Wait waits for the answer of a stream that was opened by a POST, at most d.
-// It returns the answer, with its form where that is not the usual one, if it is
-// the first thing that came and has at most limit bytes; the caller releases it,
+// It returns the answer, with its form, if it is the first thing that came and has at most limit bytes; the caller releases it,
 // and the stream is over. In every other case it returns nil, and the stream
 // needs a connection: Hold.
 func (s *Stream) Wait(d time.Duration, limit int) (*wire.Buffer, *Reply) {
@@ -195,7 +210,18 @@ func (s *Stream) Wait(d time.Duration, limit int) (*wire.Buffer, *Reply) {
 	}
 	answer := s.answer
 	s.answer, s.mode, s.awaited = nil, whole, false
-	return answer, s.reply
+	return answer, s.form()
+}
+
+// form is the form of an answer that is not an event.
+func (s *Stream) form() *Reply {
+	switch {
+	case s.reply != nil:
+		return s.reply
+	case s.lines != "":
+		return &Reply{Status: fasthttp.StatusOK, Head: s.lines}
+	}
+	return usual
 }
 
 // await returns when there is something to write, or after d.

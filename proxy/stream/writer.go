@@ -129,15 +129,12 @@ func (c *Conn) composeWhole(b *Batch) {
 	s := c.stream
 	b.answer, b.last = s.answer, true
 	s.answer, s.mode = nil, whole
-	status, contentType, head := fasthttp.StatusOK, "application/json", ""
-	if r := s.reply; r != nil {
-		status, head = r.Status, r.Head
-		if r.Body != nil {
-			contentType = r.Type
-		}
+	form, contentType := s.form(), "application/json"
+	if form.Body != nil {
+		contentType = form.Type
 	}
-	b.scratch.B = c.appendHead(b.scratch.B, status, contentType)
-	b.scratch.B = append(b.scratch.B, head...)
+	b.scratch.B = c.appendHead(b.scratch.B, form.Status, contentType)
+	b.scratch.B = append(b.scratch.B, form.Head...)
 	b.scratch.B = append(b.scratch.B, "Content-Length: "...)
 	b.scratch.B = strconv.AppendInt(b.scratch.B, int64(len(b.answer.B)), 10)
 	b.scratch.B = append(b.scratch.B, "\r\n\r\n"...)
@@ -275,6 +272,7 @@ func (c *Conn) appendHead(dst []byte, status int, contentType string) []byte {
 // told not to hold it up.
 func (c *Conn) appendStreamHead(dst []byte) []byte {
 	dst = c.appendHead(dst, fasthttp.StatusOK, "text/event-stream")
+	dst = append(dst, c.stream.lines...)
 	dst = append(dst, "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"...)
 	if c.http11 {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)

@@ -140,14 +140,12 @@ func (f *Frontend) answer(r *Request, st *stream.Stream, onlyOK string) {
 	}
 	h := &r.HTTP.Response.Header
 	h.SetContentType("application/json")
-	if form != nil {
-		r.HTTP.SetStatusCode(form.Status)
-		setLines(h, form.Head)
-		if form.Body != nil {
-			h.SetContentType(form.Type)
-		}
+	if form.Body != nil {
+		h.SetContentType(form.Type)
 	}
-	if r.HTTP.Response.StatusCode() == fasthttp.StatusOK {
+	r.HTTP.SetStatusCode(form.Status)
+	setLines(h, form.Head)
+	if form.Status == fasthttp.StatusOK {
 		setLines(h, onlyOK)
 	}
 	r.HTTP.SetBody(answer.B) // a copy: the HTTP server writes it after we have returned
