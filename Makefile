@@ -2,6 +2,7 @@
 
 GO       ?= go
 FUZZTIME ?= 20s# how long each fuzz target runs
+MIXTIME  ?= 60s# how long the mix-up test runs
 FLAGS    ?=# of sidegate run, for make run
 TESTFLAGS ?=# of go test, such as -v
 
@@ -10,7 +11,7 @@ PYTHON      := test/clients/python
 CONFORMANCE := test/conformance
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
-.PHONY: help build run test race check lint clients conformance fuzz bench node python clean
+.PHONY: help build run test race check lint clients conformance matrix mixup fuzz bench node python clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +44,13 @@ clients: node python ## drive the gate with the TypeScript, Go and Python SDKs' 
 	$(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/clients/...
 
 conformance: $(CONFORMANCE)/node_modules/.package-lock.json ## run the protocol's conformance suite and print its table
-	$(GO) test -count=1 -timeout 10m -v ./$(CONFORMANCE)
+	$(GO) test -count=1 -timeout 10m -v -run 'TestConformance|TestReadResults|TestTable' ./$(CONFORMANCE)
+
+matrix: node ## join every frontend with every kind of backend, shared and not, and print the table
+	TEST_MATRIX=1 $(GO) test -count=1 -timeout 10m -v -run 'TestMatrix|TestSomeCells' ./$(CONFORMANCE)
+
+mixup: ## let 200 clients at a time share links that die, for MIXTIME
+	TEST_LONG=$(MIXTIME) $(GO) test -count=1 -timeout 15m -v -run 'TestMixup' ./test/e2e
 
 fuzz: ## run each fuzz target for FUZZTIME
 	GO=$(GO) .ci/fuzz $(FUZZTIME)

@@ -111,6 +111,7 @@ func (g *Gate) open(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 	case websocketDoor:
 		return g.frontend.websocket.Get(&websocket.Request{
 			HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Address: visitor.Address, Head: head,
+			Forwarded: g.forwarded(ctx, at, visitor),
 		})
 	}
 	r := &streamable.Request{HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Head: head}
@@ -154,9 +155,7 @@ func (g *Gate) post(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 		g.refuse(ctx, refused, p.id, true)
 		return
 	}
-	if at.server.forwards {
-		body.Header = g.guard.AppendForwarded(nil, &ctx.Request.Header, visitor)
-	}
+	body.Header = g.forwarded(ctx, at, visitor)
 	p.Request = streamable.Request{
 		HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Head: string(visitor.AppendCORS(nil)),
 		Body: body, Env: &p.env,
@@ -171,6 +170,15 @@ func (g *Gate) post(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 	if refused != nil {
 		g.refuse(ctx, refused, p.id, true)
 	}
+}
+
+// forwarded is what a tool server that is spoken to over HTTP is to see of the
+// request's header; nil for other servers.
+func (g *Gate) forwarded(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor) []byte {
+	if !at.server.forwards {
+		return nil
+	}
+	return g.guard.AppendForwarded(nil, &ctx.Request.Header, visitor)
 }
 
 // check is the guard's second part with this gate's limit.

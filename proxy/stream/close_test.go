@@ -109,6 +109,7 @@ func TestCloseDuringAWrite(t *testing.T) {
 	b := newBench(t, nil)
 	main := b.box.Main()
 	client, reusable := b.pipe(main, 0, held)
+	b.within("the connection", func() bool { return main.conn != nil })
 	large := strings.Repeat("x", 1<<20)
 	main.Send(b.msg(large))
 	main.Send(b.msg("last"))

@@ -31,12 +31,13 @@ type Frames interface {
 // NewFramed makes a Conn of a socket that speaks another protocol already. It
 // is closed when Hold returns.
 func NewFramed(socket *Socket, f Frames, writeTimeout time.Duration) *Conn {
-	return &Conn{socket: socket, frames: f, timeout: writeTimeout, headed: true}
+	return &Conn{socket: socket, frames: f, timeout: writeTimeout}
 }
 
 // composeFrames makes the next part of a connection that carries frames.
 func (c *Conn) composeFrames(b *Batch) {
 	s := c.stream
+	c.headed = true
 	if c.comment {
 		c.frames.Alive(b)
 		c.comment = false

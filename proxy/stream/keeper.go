@@ -69,32 +69,35 @@ func (k *Keeper) Hold(ctx *fasthttp.RequestCtx, st *Stream, o Opening) {
 		HTTP11: ctx.Request.Header.IsHTTP11(),
 		Keep:   !ctx.Request.Header.ConnectionClose(),
 	}
-	k.take(ctx, st, func(hijacked net.Conn) (*Conn, error) {
+	k.take(ctx, st.Abandon, func(hijacked net.Conn) (*Conn, error) {
 		return NewConn(hijacked, wants, k.options.WriteTimeout)
 	}, func(c *Conn) { k.own(c, st, o.From) })
 }
 
 // Upgrade takes the request's connection out of the HTTP server for another
 // protocol. own is called on a goroutine of its own, without a response having
-// been written; it ends when the connection has, and closes it in every case.
-// st is abandoned where the connection does not come.
-func (k *Keeper) Upgrade(ctx *fasthttp.RequestCtx, st *Stream, own func(*Socket)) {
-	k.take(ctx, st, func(hijacked net.Conn) (*Conn, error) {
+// been written; when it returns the connection is closed. Where the connection
+// does not come own is called with nil.
+func (k *Keeper) Upgrade(ctx *fasthttp.RequestCtx, own func(*Socket)) {
+	k.take(ctx, func() { own(nil) }, func(hijacked net.Conn) (*Conn, error) {
 		return NewConn(hijacked, Request{}, k.options.WriteTimeout)
 	}, func(c *Conn) {
 		defer k.held.Add(-1)
 		defer c.Close()
 		if k.note(c.socket, answering) {
 			own(c.socket)
+		} else {
+			own(nil)
 		}
 		k.forget(c.socket)
 	})
 }
 
-// take takes the connection out of the HTTP server and hands it to own.
-func (k *Keeper) take(ctx *fasthttp.RequestCtx, st *Stream, adopt func(net.Conn) (*Conn, error), own func(*Conn)) {
+// take takes the connection out of the HTTP server and hands it to own; lost is
+// called where it does not come.
+func (k *Keeper) take(ctx *fasthttp.RequestCtx, lost func(), adopt func(net.Conn) (*Conn, error), own func(*Conn)) {
 	k.held.Add(1)
-	missed := k.missed(st)
+	missed := k.missed(lost)
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(hijacked net.Conn) {
 		c, err := adopt(hijacked)
@@ -102,7 +105,7 @@ func (k *Keeper) take(ctx *fasthttp.RequestCtx, st *Stream, adopt func(net.Conn)
 		case !missed.Stop():
 			c.Close()
 		case err != nil:
-			st.Abandon()
+			lost()
 			k.held.Add(-1)
 		default:
 			go own(c) // and no longer: the server keeps the request's memory until this returns
@@ -110,12 +113,12 @@ func (k *Keeper) take(ctx *fasthttp.RequestCtx, st *Stream, adopt func(net.Conn)
 	})
 }
 
-// missed gives st up when the server has not handed the connection over in
+// missed gives up when the server has not handed the connection over in
 // time. It does not where it cannot write what it owes to requests before this
 // one, and it does not say so.
-func (k *Keeper) missed(st *Stream) *time.Timer {
+func (k *Keeper) missed(lost func()) *time.Timer {
 	return time.AfterFunc(k.options.WriteTimeout+time.Second, func() {
-		st.Abandon()
+		lost()
 		k.held.Add(-1)
 	})
 }

@@ -61,7 +61,7 @@ func (c *Conn) due() bool {
 	case s.mode == undecided:
 		return s.answer != nil
 	}
-	return !c.headed || c.comment || c.cursor < s.next() || s.over()
+	return !c.headed && c.frames == nil || c.comment || c.cursor < s.next() || s.over()
 }
 
 // run is the writer: it ends when there is nothing left to write.

@@ -27,7 +27,8 @@ const (
 	deflateBuffer = 4 << 10
 )
 
-// A Handshake is what a client's request has asked for, checked by Check.
+// A Handshake is what a client's request asks for. That it is a proper one has
+// been checked: here it could no longer be answered.
 type Handshake struct {
 	Key        string // Sec-WebSocket-Key
 	Protocols  string // Sec-WebSocket-Protocol, all of it in one list
@@ -51,7 +52,7 @@ func checkedBefore(*http.Request) bool { return true }
 
 // Accept makes the server's end of a connection from which source reads. head is
 // the answer that has to be written to it before anything else. It fails where
-// the request is no handshake, which Check would have found.
+// the request is no handshake.
 func Accept(source io.Reader, h Handshake, o Options) (c *Conn, head []byte, err error) {
 	c = &Conn{options: o}
 	c.out.source = source

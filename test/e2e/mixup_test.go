@@ -62,7 +62,8 @@ func newMixup(t *testing.T, callers int, flags []string) *mixup {
 	const maxLinks = 32
 	flags = append(flags,
 		"--max-links", fmt.Sprint(maxLinks), "--warm", "2", "--link-wait", "30s", "--idle-timeout", "5s",
-		"--call-timeout", "20s", "--max-bytes-in-flight", fmt.Sprint(1<<30))
+		"--call-timeout", "20s", "--max-bytes-in-flight", fmt.Sprint(1<<30),
+		"--header-timeout", "2m") // net/http may dial a connection and use it much later
 	if callers > 0 {
 		flags = append(flags, "--token-file", mixTokens(t, callers))
 	}

@@ -46,14 +46,14 @@ type Opener func(t *testing.T, s Settings) backend.Backend
 type Trait uint8
 
 const (
-	// Framed: the transport itself says where a message begins and ends, so
+	// Framed is where the transport itself says where a message begins and ends, so
 	// there is no line without its end, and a message that is cut is none.
 	Framed Trait = iota
-	// Apart: every message travels in a request of its own. Answers may come
+	// Apart is where every message travels in a request of its own. Answers may come
 	// in another order, and the peer's end of one ends that call alone: it is
 	// reported as a Reply with status 502, and the connection lives on.
 	Apart
-	// Loose: messages that are sent at the same time may arrive in another
+	// Loose is where messages that are sent at the same time may arrive in another
 	// order.
 	Loose
 )

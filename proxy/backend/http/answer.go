@@ -53,7 +53,7 @@ func (x *exchange) takeSession() bool {
 		return false
 	}
 	if len(id) > 0 {
-		x.conn.opened(string(id), "")
+		x.conn.opened(string(id))
 	}
 	return true
 }
@@ -179,27 +179,30 @@ func (x *exchange) deliver(msg *wire.Buffer) {
 	if x.env.HasNewline {
 		wire.Flatten(msg.B)
 	}
+	opening := false
 	if x.env.Kind == wire.Result || x.env.Kind == wire.Error {
-		x.see(x.env.ID.Of(msg.B), revisionOf(x.env.Revision))
+		opening = x.see(x.env.ID.Of(msg.B), revisionOf(x.env.Revision))
 	}
 	x.conn.receiver.message(msg, &x.env)
 	x.env.Reset()
+	if opening { // and not before: what follows could be answered first
+		x.conn.proceed()
+	}
 }
 
 // see notes that a call was answered, well or badly; revision is what the answer
-// to initialize names.
-func (x *exchange) see(id []byte, revision string) {
+// to initialize names. It tells whether the call was the one that everything
+// waits for.
+func (x *exchange) see(id []byte, revision string) (opening bool) {
 	c := x.conn
 	switch {
 	case x.owns(id):
 		x.answered = true
-		if x.opens {
-			c.opened("", revision)
-			c.goOn(x)
-		}
+		return x.opens && c.answered(id, revision)
 	case c.old.Load() == x:
-		c.answered(id, revision)
+		return c.answered(id, revision)
 	}
+	return false
 }
 
 // garbage logs that something is no message, and not what it holds: that may be
@@ -207,15 +210,21 @@ func (x *exchange) see(id []byte, revision string) {
 func (x *exchange) garbage(text []byte, reason error) {
 	x.backend.warn("the tool server sent something that is no message; it has been dropped", zap.Error(reason), zap.Int("size", len(text)))
 	id := wire.FindID(text)
-	x.see(id, "")
+	opening := x.see(id, "")
 	x.conn.receiver.garbage(id)
+	if opening {
+		x.conn.proceed()
+	}
 }
 
 func (x *exchange) tooLong(e *wire.TooLong) {
 	x.backend.warn("a message from the tool server has been dropped; raise --max-message, or --max-bytes-in-flight where there was no room",
 		zap.Int64("size", e.Size), zap.Bool("no_room", e.Budget))
-	x.see(e.ID, "")
+	opening := x.see(e.ID, "")
 	x.conn.receiver.tooLong(e.ID, e.Size)
+	if opening {
+		x.conn.proceed()
+	}
 }
 
 // clip shortens what the server said, to be quoted.

@@ -49,7 +49,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 	}
 	if b.open {
 		n, err = b.r.Read(p)
-		b.over = err == io.EOF //nolint:errorlint // a Reader returns it bare
+		b.over = err == io.EOF
 		return n, err
 	}
 	if b.left == 0 { // only of a chunk

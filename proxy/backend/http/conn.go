@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -25,6 +26,7 @@ type conn struct {
 	gone   chan struct{}  // nothing is left
 
 	lines atomic.Pointer[[]byte]   // the headers of the session: its id and revision
+	grant atomic.Pointer[[]byte]   // the Authorization line that the client sent last; nil: none
 	post  atomic.Pointer[[]byte]   // how a POST begins
 	old   atomic.Pointer[exchange] // the stream of HTTP+SSE, nil with Streamable HTTP
 
@@ -66,6 +68,9 @@ func (c *conn) Send(msg *wire.Buffer) error { return c.SendWith(msg, nil) }
 func (c *conn) SendWith(msg *wire.Buffer, header []byte) error {
 	x := c.backend.exchange(c)
 	x.load(msg, header)
+	if x.opens || c.grant.Load() != nil {
+		c.remember(header)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -83,6 +88,21 @@ func (c *conn) SendWith(msg *wire.Buffer, header []byte) error {
 	}
 	c.queue = append(c.queue, x)
 	return nil
+}
+
+// remember notes what the client is let in with: the server wants to see it as
+// well with what the gate asks by itself for the client. It is called only where
+// the client itself has opened the session: one that many share is nobody's, and
+// what one of them is let in with is for its own messages.
+func (c *conn) remember(header []byte) {
+	line := authorization(header)
+	if line == nil {
+		return
+	}
+	if last := c.grant.Load(); last == nil || !bytes.Equal(*last, line) {
+		grant := bytes.Clone(line)
+		c.grant.Store(&grant)
+	}
 }
 
 // may tells whether x may be sent now. Requests go out side by side. A
@@ -147,15 +167,7 @@ func (c *conn) wrote(x *exchange) {
 	}
 }
 
-// goOn lets what waits for x be sent.
-func (c *conn) goOn(x *exchange) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.release(x)
-	c.pump()
-}
-
-// release is goOn; c.mu is held.
+// release ends what waits for x. c.mu is held.
 func (c *conn) release(x *exchange) {
 	if x.opens && !x.accepted {
 		c.opening = ""
@@ -184,15 +196,15 @@ func (c *conn) done(x *exchange) {
 	c.work.Done()
 }
 
-// opened notes what the answer to initialize, or its head, says of the session.
-// Empty is what is not known.
-func (c *conn) opened(session, revision string) {
+// opened notes the session's id, which the response to initialize brings.
+func (c *conn) opened(session string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.note(session, revision)
+	c.note(session, "")
 }
 
-// note is opened; c.mu is held.
+// note notes what goes along with every request from now on. Empty is what is
+// not known. c.mu is held.
 func (c *conn) note(session, revision string) {
 	if session != "" {
 		c.session = session
@@ -211,16 +223,25 @@ func (c *conn) inSession() bool {
 	return c.session != ""
 }
 
-// answered is told that an answer has come on another stream than the
-// request's own.
-func (c *conn) answered(id []byte, revision string) {
+// answered is told that the answer to a call has come which opens the session,
+// or which did not come in the call's own response. It tells whether it is the
+// one that everything waits for, until proceed.
+func (c *conn) answered(id []byte, revision string) (opening bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.awaited, string(id))
-	if c.opening != "" && c.opening == string(id) {
+	if opening = c.opening != "" && c.opening == string(id); opening {
 		c.note("", revision)
-		c.opening = ""
 	}
+	c.pump()
+	return opening
+}
+
+// proceed lets everything go on that waits for the session to be open.
+func (c *conn) proceed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.opening = ""
 	c.pump()
 }
 
@@ -263,89 +284,6 @@ func (c *conn) forget(id string) {
 	})
 }
 
-// Close ends the session; see backend.Conn. What was sent before is still sent
-// and, for a while, answered.
-func (c *conn) Close(ctx context.Context) {
-	c.finish(nil)
-	select {
-	case <-c.gone:
-	case <-ctx.Done():
-		c.cancel()
-		<-c.gone
-	}
-}
-
-// fail ends the connection for a reason of the server's.
-func (c *conn) fail(how string) {
-	c.finish(&EndError{Server: c.backend.String(), How: how})
-}
-
-// finish lets no more be sent, and ends the connection, once.
-func (c *conn) finish(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.finished {
-		return
-	}
-	c.finished = true
-	c.pump() // it may be idle
-	go c.wind(err)
-}
-
-// wind ends everything in its order. err is what Closed gets.
-func (c *conn) wind(err error) {
-	if err == nil {
-		c.wait()
-		c.sayGoodbye()
-	}
-	c.cancel()
-	c.mu.Lock()
-	for x := range c.running {
-		x.abort()
-	}
-	for x := range c.streams {
-		x.abort()
-	}
-	for _, x := range c.queue {
-		x.free()
-	}
-	c.queue = nil
-	c.mu.Unlock()
-	c.work.Wait()
-	c.receiver.closed(err)
-	c.backend.pool.leave()
-	close(c.gone)
-}
-
-// wait gives what was sent a while to be answered.
-func (c *conn) wait() {
-	timer := time.NewTimer(c.backend.config.StopTimeout)
-	defer timer.Stop()
-	select {
-	case <-c.idle:
-	case <-timer.C:
-	case <-c.ctx.Done():
-	}
-}
-
-// sayGoodbye ends the server's session. Servers may refuse that with 405; none
-// is asked twice. (2025-11-25, basic/transports, "Session Management")
-func (c *conn) sayGoodbye() {
-	if !c.inSession() || c.ctx.Err() != nil {
-		return
-	}
-	x := c.backend.exchange(c)
-	c.enlist(x)
-	timer := c.after(c.backend.config.StopTimeout, x, x.abort)
-	hurry := context.AfterFunc(c.ctx, c.unlessOver(x, x.abort))
-	if x.ask("DELETE", "") == nil {
-		x.discard()
-	}
-	timer.Stop()
-	hurry()
-	c.done(x)
-}
-
 // enlist makes x one of the streams, for the end to find it.
 func (c *conn) enlist(x *exchange) {
 	c.work.Add(1)
@@ -373,16 +311,3 @@ func (c *conn) unlessOver(x *exchange, do func()) func() {
 		}
 	}
 }
-
-// EndError is what a Receiver's Closed gets when a session ended that its
-// owner did not close.
-type EndError struct {
-	Server string // name of the backend
-	How    string // completes "the tool server …"
-}
-
-// Error says what happened. It quotes nothing that the server said.
-func (e *EndError) Error() string { return e.Brief() }
-
-// Brief is what a client may be told.
-func (e *EndError) Brief() string { return "the tool server " + e.Server + " " + e.How }

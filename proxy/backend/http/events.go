@@ -20,7 +20,7 @@ const (
 // (2025-11-25, basic/transports, "Resumability and Redelivery")
 func (x *exchange) takeEvents() {
 	for {
-		retry, err := x.readEvents()
+		err := x.readEvents()
 		if x.answered || x.isAborted() {
 			return
 		}
@@ -32,7 +32,7 @@ func (x *exchange) takeEvents() {
 			x.lost("the tool server ended its event stream before it answered the call")
 			return
 		}
-		if !x.resume(retry) {
+		if !x.resume() {
 			if !x.isAborted() {
 				x.lost("the tool server ended its event stream before it answered the call, and did not go on with it when asked")
 			}
@@ -42,14 +42,13 @@ func (x *exchange) takeEvents() {
 }
 
 // readEvents hands on the messages of an event stream until it ends, and gives
-// its connection back. It returns how long the server wants to be left alone,
-// and why the stream ended, nil for in good order.
-func (x *exchange) readEvents() (retry time.Duration, err error) {
+// its connection back. It returns why the stream ended.
+func (x *exchange) readEvents() error {
 	events := x.eventReader()
 	limited := false
-	for {
-		var data *wire.Buffer
-		data, err = events.Next()
+	var end error
+	for end == nil {
+		data, err := events.Next()
 		if id := events.ID(); len(id) > 0 && string(id) != x.lastID {
 			x.lastID = eventIDOf(id)
 			x.resumes = 0
@@ -60,20 +59,22 @@ func (x *exchange) readEvents() (retry time.Duration, err error) {
 		} else if long, ok := errors.AsType[*wire.TooLong](err); ok {
 			x.tooLong(long)
 		} else {
-			break
+			end = err
 		}
 		if x.answered && !limited { // the server should end it now
 			limited = true
 			_ = x.up.conn.SetReadDeadline(time.Now().Add(afterAnswer))
 		}
 	}
-	retry = events.Retry()
+	if retry := events.Retry(); retry > 0 {
+		x.retry = retry
+	}
 	events.Reset(nil)
 	if limited && x.body.over {
 		_ = x.up.conn.SetReadDeadline(time.Time{})
 	}
 	x.detach()
-	return retry, err
+	return end
 }
 
 // eventReader is the exchange's own, set to the body.
@@ -96,12 +97,9 @@ func (x *exchange) takeEvent(kind []byte, data *wire.Buffer) {
 
 // resume asks the server to go on with a stream, after the pause that it wants.
 // It tells whether it does.
-func (x *exchange) resume(retry time.Duration) bool {
-	if retry <= 0 {
-		retry = defaultRetry
-	}
+func (x *exchange) resume() bool {
 	for ; x.resumes < maxResumes; x.resumes++ {
-		if !x.conn.sleep(min(retry, maxRetry)) || x.isAborted() {
+		if !x.conn.sleep(x.pause()) || x.isAborted() {
 			return false
 		}
 		err := x.ask("GET", x.lastID)
@@ -119,6 +117,14 @@ func (x *exchange) resume(retry time.Duration) bool {
 		}
 	}
 	return false
+}
+
+// pause is how long the server wants to be left alone.
+func (x *exchange) pause() time.Duration {
+	if x.retry <= 0 {
+		return defaultRetry
+	}
+	return min(x.retry, maxRetry)
 }
 
 // goneBy ends the connection where the response says that the session is gone.
@@ -154,20 +160,15 @@ func (c *conn) listen() {
 	x := c.backend.exchange(c)
 	c.enlist(x)
 	defer c.done(x)
-	for pause := defaultRetry; c.ctx.Err() == nil; pause = min(2*pause, longBackoff) {
-		wait := pause
+	for tries := 0; c.ctx.Err() == nil; tries++ {
+		begun := time.Now()
 		err := x.ask("GET", x.lastID)
 		switch {
 		case err != nil:
 			x.leave(false)
 		case x.head.status == 200 && x.head.isType("text/event-stream"):
-			begun := time.Now()
-			retry, _ := x.readEvents()
-			if time.Since(begun) > soundStream {
-				pause = defaultRetry
-			}
-			if wait = pause; retry > 0 {
-				wait, pause = min(retry, maxRetry), defaultRetry
+			if _ = x.readEvents(); x.retry > 0 || time.Since(begun) > soundStream {
+				tries = 0
 			}
 		default:
 			x.discard()
@@ -179,7 +180,7 @@ func (c *conn) listen() {
 			}
 			x.lastID = ""
 		}
-		if !c.sleep(wait) {
+		if !c.sleep(min(x.pause()<<min(tries, 10), longBackoff)) {
 			return
 		}
 	}

@@ -56,8 +56,9 @@ type exchange struct {
 
 	cut      bool // the server did not read the whole request
 	answered bool
-	resumes  int    // how often its stream was resumed since it brought something
-	lastID   string // of the last event
+	resumes  int           // how often its stream was resumed since it brought something
+	lastID   string        // of the last event
+	retry    time.Duration // that the server has asked for, 0 where it has not
 }
 
 func newExchange(b *Backend) *exchange {
@@ -107,6 +108,7 @@ func (x *exchange) load(msg *wire.Buffer, header []byte) {
 			x.cancels = string(x.env.RequestID.Of(msg.B))
 		}
 	}
+	x.env.Reset()
 }
 
 // abort breaks it off. conn.mu is held.
@@ -134,8 +136,7 @@ func (x *exchange) do() {
 		defer soon.Stop()
 		defer late.Stop()
 	}
-	if x.opens && x.backend.older.Load() && x.openOld() {
-		x.post()
+	if x.opens && x.backend.older.Load() && !x.openOld() && x.answered {
 		return
 	}
 	x.post()
@@ -195,6 +196,9 @@ func (x *exchange) ask(method, lastID string) error {
 		x.out = append(x.out, "Accept: text/event-stream\r\nCache-Control: no-store\r\n"...)
 	}
 	x.out = append(x.out, *x.conn.lines.Load()...)
+	if grant := x.conn.grant.Load(); grant != nil {
+		x.out = append(x.out, *grant...)
+	}
 	if lastID != "" {
 		x.out = append(append(append(x.out, "Last-Event-ID: "...), lastID...), "\r\n"...)
 	}

@@ -12,7 +12,8 @@ import (
 // openOld opens the stream of HTTP+SSE, on which all messages of the server's
 // come, and learns from its first event where messages are sent. It tells
 // whether the server has one; where it does, and names a place that may not be
-// sent to, the connection has failed.
+// sent to, the connection has failed. Where it does not let the client have it,
+// the call is answered.
 // (2024-11-05, basic/transports, "HTTP with SSE")
 func (x *exchange) openOld() bool {
 	c := x.conn
@@ -22,6 +23,11 @@ func (x *exchange) openOld() bool {
 	s := c.backend.exchange(c)
 	c.enlist(s)
 	if err := s.ask("GET", ""); err != nil || s.head.status != 200 || !s.head.isType("text/event-stream") {
+		if err == nil && (s.head.status == 401 || s.head.status == 403) {
+			text, _ := s.readRefusal()
+			x.replyAsItIs(&s.head, text)
+			x.answered = true
+		}
 		s.leave(false)
 		c.done(s)
 		x.backend.older.Store(false)

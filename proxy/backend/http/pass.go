@@ -85,7 +85,7 @@ func (x *exchange) passed(u *upstream, method string) (*backend.Reply, error) {
 		return nil, err
 	}
 	x.body.start(u.r, &x.head, method)
-	reply := &backend.Reply{Status: x.head.status, Type: string(x.head.kind), Header: x.head.appendPassed(nil, x.backend.origin.base())}
+	reply := &backend.Reply{Status: x.head.status, Type: string(x.head.kind), Header: x.head.appendPassed(nil, x.backend.origin.own())}
 	if x.body.over {
 		return reply, nil
 	}

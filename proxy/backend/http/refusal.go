@@ -56,11 +56,18 @@ func brokenText(err error, where string) string {
 }
 
 // refuse stands a Reply for the answer of a call, unless nobody waits for it.
-func (x *exchange) refuse(status int, reason string) {
+func (x *exchange) refuse(status int, reason string) { x.refuseWith(status, reason, "") }
+
+// refuseWith is refuse with what the server said: it is for the client, and not
+// for the log.
+func (x *exchange) refuseWith(status int, reason, said string) {
 	if x.isAborted() || !x.request {
 		return
 	}
 	x.backend.warn("a call was not answered by the tool server", zap.String("reason", reason))
+	if said != "" {
+		reason += ": " + clip([]byte(said))
+	}
 	x.conn.receiver.reply(x.id, &backend.Reply{Status: status, Reason: reason})
 }
 
@@ -72,7 +79,7 @@ func (x *exchange) takeRefusal() {
 	c := x.conn
 	switch {
 	case status == 401 || status == 403:
-		x.replyAsItIs(text)
+		x.replyAsItIs(&x.head, text)
 		return
 	case x.answered:
 		if status == 404 && c.inSession() && fault.Error.Code != methodNotFound {
@@ -82,16 +89,17 @@ func (x *exchange) takeRefusal() {
 	case x.opens && (status == 400 || status == 404 || status == 405) && x.openOld():
 		x.post()
 		return
+	case x.answered: // what it said of the other transport
+		return
 	case c.inSession() && (status == 404 || status == 400 && fault.session()):
+		x.refuse(404, "the tool server "+sessionGone+"; send initialize to open a new one")
 		c.fail(sessionGone)
 	case status == 429 || status == 503:
-		x.replyAsItIs(text)
+		x.replyAsItIs(&x.head, text)
 	case status < 400:
 		x.lost("the tool server redirects (status %d), which is not followed; give the gate the URL that it redirects to", status)
-	case fault.Error.Message != "":
-		x.lost("the tool server refused the call with status %d: %s", status, clip([]byte(fault.Error.Message)))
 	default:
-		x.lost("the tool server refused the call with status %d", status)
+		x.refuseWith(502, fmt.Sprintf("the tool server refused the call with status %d", status), fault.Error.Message)
 	}
 }
 
@@ -136,16 +144,16 @@ func (x *exchange) readRefusal() (text []byte, f fault) {
 }
 
 // replyAsItIs passes the response on.
-func (x *exchange) replyAsItIs(text []byte) {
+func (x *exchange) replyAsItIs(h *head, text []byte) {
 	if x.isAborted() {
 		return
 	}
 	x.conn.receiver.reply(x.id, &backend.Reply{
-		Status: x.head.status,
-		Header: x.head.appendPassing(nil),
-		Type:   string(x.head.kind),
+		Status: h.status,
+		Header: h.appendPassing(nil),
+		Type:   string(h.kind),
 		Body:   text,
-		Reason: fmt.Sprintf("the tool server refused the call with status %d", x.head.status),
+		Reason: fmt.Sprintf("the tool server refused the call with status %d", h.status),
 	})
 }
 

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"strconv"
 
 	"sidegate/proxy/mcp"
@@ -30,6 +31,16 @@ func appendSession(dst []byte, session, revision string) []byte {
 		dst = append(append(append(dst, "MCP-Protocol-Version: "...), revision...), "\r\n"...)
 	}
 	return dst
+}
+
+// authorization is the Authorization line among header lines, nil without one.
+func authorization(header []byte) []byte {
+	for line := range bytes.Lines(header) {
+		if begins(line, "Authorization:") {
+			return line
+		}
+	}
+	return nil
 }
 
 // appendLength appends the end of a head whose body has so many bytes.

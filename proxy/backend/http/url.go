@@ -109,14 +109,18 @@ func (o *origin) base() string {
 	return o.scheme + "://" + o.host
 }
 
+// own is the origin as the server knows it.
+func (o *origin) own() string {
+	if o.network == "unix" {
+		return "http://" + o.host
+	}
+	return o.scheme + "://" + o.host
+}
+
 // resolve makes a request's target of a reference that the server gave, and
 // fails where that leads to another origin.
 func (o *origin) resolve(reference string) (target string, err error) {
-	scheme := o.scheme
-	if o.network == "unix" {
-		scheme = "http" // servers behind a socket know themselves so
-	}
-	base, err := url.Parse(scheme + "://" + o.host + o.target)
+	base, err := url.Parse(o.own() + o.target)
 	if err != nil {
 		return "", err
 	}

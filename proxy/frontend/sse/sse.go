@@ -68,8 +68,10 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 		HTTP11: r.HTTP.Request.Header.IsHTTP11(),
 	}
 	sessions := r.Sessions // r is the caller's, and is used again
-	f.options.Keeper.Upgrade(r.HTTP, s.Outbox().Main(), func(socket *stream.Socket) {
-		f.hold(s, socket, wants)
+	f.options.Keeper.Upgrade(r.HTTP, func(socket *stream.Socket) {
+		if socket != nil {
+			f.hold(s, socket, wants)
+		}
 		sessions.End(s, refusal.SessionEnd)
 	})
 	return nil

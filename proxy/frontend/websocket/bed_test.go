@@ -73,7 +73,7 @@ func newBed(t testing.TB, change func(*Options, *session.Options)) *bed {
 		Refused: func(r *refusal.Refusal) { b.count(b.refused, r.Reason) },
 	}
 	so := session.Options{
-		MaxSessions: 1 << 20, MaxCalls: 100, Idle: time.Hour, Lifetime: time.Hour,
+		MaxSessions: 1 << 20, MaxCalls: 10_000, Idle: time.Hour, Lifetime: time.Hour,
 		Ended:   func(session.Door, int, metrics.Outcome, time.Duration) {},
 		Dropped: func(what string) { b.count(b.lost, what) },
 	}

@@ -3,6 +3,7 @@ package websocket
 import (
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/refusal"
@@ -21,19 +22,23 @@ type conn struct {
 	session   *session.Session
 	principal string
 	address   netip.Addr
+	forwarded []byte
 	socket    *stream.Socket
 	ws        *ws.Conn
 
 	// The reader's own.
-	arm    func(wait) bool
-	turn   func()
-	opened bool // initialize has come, on this connection or on one before
-	silent bool // a ping is due, and nothing has come since
-	env    wire.Envelope
-	id     []byte // of the message that is being served
+	arm     func(time.Duration) bool
+	turn    func()
+	started time.Time
+	opened  bool // initialize has come, on this connection or on one before
+	expired bool // it has not come in time
+	silent  bool // a ping was due, and nothing has come since
+	env     wire.Envelope
+	id      []byte // of the message that is being served
 
-	pinging atomic.Bool // Alive is to ask for a sign of life
-	leaving atomic.Int32
+	// What the reader has for the writer.
+	pinging atomic.Bool  // a sign of life is to be asked for
+	leaving atomic.Int32 // what has become of the last frame: see part
 }
 
 var _ stream.Frames = (*conn)(nil)

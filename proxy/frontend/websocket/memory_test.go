@@ -12,6 +12,9 @@ func TestIdleMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: it opens a thousand connections")
 	}
+	if raceEnabled {
+		t.Skip("the race detector keeps memory of its own for every goroutine")
+	}
 	const connections, most = 1000, 8 << 10 // bytes
 	b := newBed(t, nil)
 	clients := make([]*client, connections)

@@ -10,8 +10,6 @@ import (
 	"sidegate/proxy/ws"
 )
 
-type wait = time.Duration
-
 const (
 	// partTime bounds how long the last frame may take to be written once the
 	// client has said goodbye, or broken a rule.
@@ -37,6 +35,7 @@ func (c *conn) Watch(arm func(time.Duration) bool, turn func()) error {
 		if err != nil {
 			return c.leave(err)
 		}
+		msg.Header = c.forwarded
 		c.take(msg)
 	}
 }
@@ -52,11 +51,8 @@ func (s *source) Read(p []byte) (int, error) {
 		if c.ws.Pending() {
 			c.turn()
 		}
-		patience := c.frontend.options.Ping
 		due := c.ws.Due()
-		if !due.IsZero() {
-			patience = time.Until(due)
-		}
+		patience := c.patience(due)
 		if patience <= 0 {
 			return 0, ws.ErrLate
 		}
@@ -69,26 +65,37 @@ func (s *source) Read(p []byte) (int, error) {
 		case n > 0 || !errors.Is(err, os.ErrDeadlineExceeded):
 			c.silent = false
 			return n, err
-		case !due.IsZero() || time.Since(armed) < patience:
-			// late, or woken by the writer
+		case !due.IsZero() || !c.opened || time.Since(armed) < patience:
+			// late, which patience says; or woken by the writer
 		case c.silent:
 			return 0, errDead
 		default:
-			c.silence()
+			c.silent = true
+			c.pinging.Store(true)
+			c.turn()
 		}
 	}
 }
 
-// silence asks for a sign of life. Who has not even sent initialize by now is
-// not waited for any longer.
-func (c *conn) silence() {
-	if !c.opened {
-		c.sessions.End(c.session, refusal.Uninitialized.With("no initialize has come within %v", c.frontend.options.Ping))
-		return
+// patience is how long the next bytes are waited for, not positive where the
+// message that is due at due is late. Who has not opened the session after a
+// while loses it, however lively the connection is; how that ends the connection
+// is read like the end of any other.
+func (c *conn) patience(due time.Time) time.Duration {
+	ping := c.frontend.options.Ping
+	if !due.IsZero() {
+		return time.Until(due)
 	}
-	c.silent = true
-	c.pinging.Store(true)
-	c.turn()
+	if c.opened || c.expired {
+		return ping
+	}
+	left := time.Until(c.started.Add(ping))
+	if left > 0 {
+		return left
+	}
+	c.expired = true
+	c.sessions.End(c.session, refusal.Uninitialized.With("no initialize has come within %v", ping))
+	return ping
 }
 
 // leave ends the connection in good order, as far as its client lets it. err is

@@ -39,7 +39,7 @@ type Options struct {
 	WriteTimeout time.Duration  // of a connection, for each piece
 	Budget       wire.Budget    // of bytes in flight
 	MaxMessage   int            // bytes
-	Compress     bool           // permessage-deflate, for clients that ask for it
+	Compress     bool           // permessage-deflate, for clients that ask for it; the work is done under a session's lock
 
 	// Ping is the silence after which a client is asked for a sign of life;
 	// without one for as long again its connection is cut. Default 30 s.
@@ -78,6 +78,7 @@ type Request struct {
 	Principal string
 	Address   netip.Addr // the client's, for its rate
 	Head      string     // header lines that every answer carries, each ended by CRLF
+	Forwarded []byte     // header lines that the tool server is to see with each message; kept
 }
 
 // Get upgrades the connection, for a new session or for one that the request
@@ -89,7 +90,7 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 		return refused
 	}
 	c := &conn{
-		frontend: f, sessions: r.Sessions, principal: r.Principal, address: r.Address,
+		frontend: f, sessions: r.Sessions, principal: r.Principal, address: r.Address, forwarded: r.Forwarded,
 		opened: len(r.header(mcp.HeaderSessionID)) > 0,
 	}
 	var from uint64
@@ -97,7 +98,7 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 		return refused
 	}
 	h.Head = r.Head + mcp.HeaderSessionID + ": " + c.session.ID() + "\r\n"
-	f.options.Keeper.Upgrade(r.HTTP, c.session.Outbox().Main(), func(socket *stream.Socket) { c.own(socket, h, from) })
+	f.options.Keeper.Upgrade(r.HTTP, func(socket *stream.Socket) { c.own(socket, h, from) })
 	return nil
 }
 
@@ -129,8 +130,8 @@ func (r *Request) session(named bool) (s *session.Session, from uint64, refused 
 // own is the life of one connection.
 func (c *conn) own(socket *stream.Socket, h ws.Handshake, from uint64) {
 	o := &c.frontend.options
-	c.socket = socket
-	if c.accept(h) == nil {
+	c.socket, c.started = socket, time.Now()
+	if socket != nil && c.accept(h) == nil {
 		c.session.Outbox().Main().Hold(stream.NewFramed(socket, c, o.WriteTimeout), from)
 	}
 	if !c.opened { // there is nothing to come back to

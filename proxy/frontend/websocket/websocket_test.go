@@ -170,12 +170,12 @@ func TestResume(t *testing.T) {
 	for received := 1; received <= 5; received++ {
 		c = b.connect("Mcp-Session-Id: "+c.id(), fmt.Sprint("Last-Event-ID: ", received))
 		c.want(rest[received-1:]...)
-		c.raw(frame(fin|ping_, "")) // nothing else comes
-		c.want("pong ")
+		c.settled() // nothing else comes
 		c.Close()
 	}
 	c = b.connect("Mcp-Session-Id: " + c.id()) // who does not count gets what was not sent
 	c.works()
+	c.settled()
 	c.Close()
 	b.eventually("the session has lost its client", func() bool { return b.sockets() == 0 })
 	for _, s := range b.links {
@@ -184,6 +184,14 @@ func TestResume(t *testing.T) {
 	c = b.connect("Mcp-Session-Id: " + c.id())
 	c.want(`{"jsonrpc":"2.0","method":"while away"}`)
 	c.works()
+}
+
+// settled waits until the gate knows that what the client has read is written:
+// until then it would be sent again to a client that does not count.
+func (c *client) settled() {
+	c.t.Helper()
+	c.raw(frame(fin|ping_, "settled"))
+	c.want("pong settled")
 }
 
 func (b *bed) sockets() int {
@@ -196,6 +204,7 @@ func (b *bed) sockets() int {
 func TestTakeOver(t *testing.T) {
 	b := newBed(t, nil)
 	first := b.session()
+	first.settled()
 	second := b.connect("Mcp-Session-Id: " + first.id())
 	first.want("close 1008", "end")
 	second.works()
@@ -208,6 +217,7 @@ func TestLoss(t *testing.T) {
 	b := newBed(t, nil)
 	c := b.session()
 	server := b.only()
+	c.settled()
 	c.Close()
 	c = b.connect("Mcp-Session-Id: " + c.id())
 	c.works()
@@ -260,7 +270,10 @@ func TestEnds(t *testing.T) {
 	t.Run("no initialize", func(t *testing.T) {
 		b := newBed(t, func(o *Options, _ *sessionOptions) { o.Ping = 50 * time.Millisecond })
 		c := b.connect()
-		c.want("close 1008", "end")
+		for c.next() != "close 1008" { // however lively it is
+			c.raw(frame(fin|ping_, ""))
+		}
+		c.want("end")
 	})
 	t.Run("no room", func(t *testing.T) {
 		b := newBed(t, func(o *Options, _ *sessionOptions) { o.Budget = limits.NewBytes(10 << 10) })
@@ -329,5 +342,34 @@ func TestLargeMessages(t *testing.T) {
 		b.only().says("%s", text)
 		b.only().says(`{"jsonrpc":"2.0","method":"between"}`)
 		c.want(text, `{"jsonrpc":"2.0","method":"between"}`)
+	}
+}
+
+// TestAllAtOnce: answers, notifications and pongs share a connection, each frame
+// whole and each kind in its order.
+func TestAllAtOnce(t *testing.T) {
+	b := newBed(t, nil)
+	c := b.session()
+	const calls = 300
+	go func() {
+		for n := range calls {
+			c.say(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"echo","params":[%q]}`, n, strings.Repeat("x", n*n%20_000)))
+			c.raw(frame(fin|ping_, fmt.Sprint(n)))
+			if n%100 == 0 {
+				c.say(fmt.Sprintf(`{"jsonrpc":"2.0","id":"tell","method":"hang","params":[%d]}`, n))
+			}
+		}
+	}()
+	answers, pongs := 0, 0
+	for answers < calls || pongs < calls {
+		switch got := c.next(); {
+		case got == fmt.Sprint("pong ", pongs):
+			pongs++
+		case strings.HasPrefix(got, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":["x`, answers)) || strings.HasPrefix(got, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":[""]`, answers)):
+			answers++
+		case strings.HasPrefix(got, `{"jsonrpc":"2.0","id":"tell","error"`): // its id is in use
+		default:
+			t.Fatalf("after %d answers and %d pongs: %.200q", answers, pongs, got)
+		}
 	}
 }
