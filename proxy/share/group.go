@@ -27,7 +27,7 @@ const (
 	// the gate: npx and uvx fetch what they start.
 	firstAnswer = 2 * time.Minute
 	// attendance is how long a question waits for a call whose client could be
-	// asked.
+	// asked, and a call for a server that is told a log level.
 	attendance = 5 * time.Second
 	// soundAge is how long a shared link must have lived to be replaced at once;
 	// one that died sooner is started again by the next call.

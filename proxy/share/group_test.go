@@ -257,6 +257,41 @@ func TestLevelsAreForLinksOfOneClient(t *testing.T) {
 		if sent := b.server(2).took(); !has(sent, `"method":"logging/setLevel","params":{"level":"debug"}`) {
 			t.Errorf("the leased link was sent %q", sent)
 		}
+		b.server(2).says(`{"jsonrpc":"2.0","id":2,"result":{}}`)
+		if sent := b.server(2).took(); !has(sent, `"method":"tools/call"`) {
+			t.Errorf("then the leased link was sent %q", sent)
+		}
+	})
+}
+
+// TestLevelGoesBeforeItsCall: the call is sent when the level is in force, and
+// can be cancelled and lost until then.
+func TestLevelGoesBeforeItsCall(t *testing.T) {
+	in(t, Options{}, func(t *testing.T, b *bed) {
+		one := b.join("", "one", `{}`)
+		one.call("1", "logging/setLevel", `{"level":"debug"}`)
+		cancelled := one.tool("2")
+		if sent := b.server(2).took(); has(sent, `"tools/call"`) {
+			t.Errorf("the call did not wait: %q", sent)
+		}
+		msg, env := message(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}`)
+		if refused := one.place.Cancel(one.calls[1], msg, env); refused != nil {
+			t.Fatal(refused)
+		}
+		b.server(2).says(`{"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"no"}}`) // the answer does not matter
+		cancelled.want(`"code":408`)
+		l := one.tool("3") // on the same link, which knows the level
+		if sent := b.server(2).took(); !has(sent, `"tools/call"`) || has(sent, "setLevel") {
+			t.Errorf("the link was sent %q", sent)
+		}
+		b.server(2).says(`{"jsonrpc":"2.0","id":3,"result":{}}`)
+		l.want(`"id":3,"result"`)
+
+		two := b.join("", "two", `{}`)
+		two.call("1", "logging/setLevel", `{"level":"info"}`)
+		l = two.tool("2")
+		b.server(3).dies()
+		l.want(`"code":503`)
 	})
 }
 

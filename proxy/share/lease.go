@@ -139,13 +139,15 @@ func (g *Group) find(w *wait) {
 // use sends a call on the link that it has to itself.
 func (g *Group) use(w *wait, t *tenant) {
 	m, c := w.member, w.call
+	if t.setLevel(m, func() { g.use(w, t) }) {
+		return // the call can be cancelled meanwhile, as while it waited for the link
+	}
 	if !w.unpark() {
 		g.giveBack(t, true)
 		return
 	}
 	inner := c.Leg
 	c.Leg = &lease{t, inner}
-	t.setLevel(m)
 	if refused := t.link.Call(c, w.msg, &w.env); refused != nil {
 		c.Leg = inner
 		g.giveBack(t, false)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"sidegate/proxy/link"
 	"sidegate/proxy/mcp"
@@ -52,8 +54,11 @@ func (m *member) hasLevel() bool {
 	return m.level != ""
 }
 
-// setLevel tells a link that is leased what the client wants to hear.
-func (t *tenant) setLevel(m *member) {
+// setLevel tells a link that is leased what the client wants to hear. Where it
+// has to be told, setLevel is true, and then is called once the server has
+// answered, or has had time to: a server may serve two requests at the same time,
+// and would serve a call that follows at once without the level.
+func (t *tenant) setLevel(m *member, then func()) bool {
 	g := t.group
 	g.mu.Lock()
 	level := m.level
@@ -62,9 +67,30 @@ func (t *tenant) setLevel(m *member) {
 		t.level, t.told = level, m.owner
 	}
 	g.mu.Unlock()
-	if due {
-		t.ask(mcp.MethodSetLevel, "level", level)
+	if !due {
+		return false
 	}
+	then = sync.OnceFunc(then)
+	late := time.AfterFunc(attendance, then)
+	msg, env := newRequest(mcp.MethodSetLevel, map[string]string{"level": level})
+	if t.link.Call(&link.Call{ID: gateID, Leg: answered{then: func() { late.Stop(); then() }}}, msg, env) != nil {
+		late.Stop()
+		then() // the link's end is near: the call is told
+	}
+	return true
+}
+
+// answered is the leg of a request of the gate's own that is waited for,
+// whatever the answer.
+type answered struct {
+	mute
+	then func()
+}
+
+// Answer goes on.
+func (a answered) Answer(msg *wire.Buffer, _ metrics.Outcome) {
+	msg.Release()
+	a.then()
 }
 
 // answerEmpty answers a call that the gate has served itself.

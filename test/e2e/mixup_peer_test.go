@@ -398,7 +398,7 @@ func (t *mixTalk) receive(raw string) {
 		return
 	}
 	for _, marker := range mixMarker.FindAllStringSubmatch(raw, -1) {
-		if n, _ := strconv.Atoi(marker[1]); n != t.peer.n && !t.mayHear(n, msg) {
+		if n, _ := strconv.Atoi(marker[1]); n != t.peer.n {
 			m.fail("client %d got what is for client %d: %s", t.peer.n, n, harness.Short(raw))
 			return
 		}
@@ -413,13 +413,6 @@ func (t *mixTalk) receive(raw string) {
 	default:
 		m.count(msg.Method)
 	}
-}
-
-// mayHear tells whether the message is for client n and may reach this one as
-// well: a log message names no call, and sessions of one caller may share it.
-func (t *mixTalk) mayHear(n int, msg *harness.Message) bool {
-	m := t.peer.mixup
-	return msg.Method == "notifications/message" && m.callers > 0 && n%m.callers == t.peer.n%m.callers
 }
 
 // answered takes an answer, which must be the only one to a call.
