@@ -76,7 +76,6 @@ type bed struct {
 	init    string // the answer to initialize, "" for none
 	most    int    // links at once
 	servers []*server
-	free    chan struct{}
 	dropped map[string]int
 }
 

@@ -99,11 +99,10 @@ func (m *member) Call(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refus
 		msg.Release()
 		return refusal.Uninitialized
 	}
+	if mayAsk(env.Method) && (m.kind.asks || m.hasLevel()) {
+		return m.lease(c, msg, env)
+	}
 	switch string(env.Method) {
-	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource:
-		if m.kind.asks || m.hasLevel() {
-			return m.lease(c, msg, env)
-		}
 	case mcp.MethodSubscribe, mcp.MethodUnsubscribe:
 		return m.subscription(c, msg, env)
 	case mcp.MethodSetLevel:
