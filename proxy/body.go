@@ -44,11 +44,18 @@ func (r *bodyReader) read(ctx *fasthttp.RequestCtx) (*wire.Buffer, *refusal.Refu
 		msg.Release()
 		return nil, refused
 	}
-	for range ctx.Request.Header.Trailers() { // which the HTTP server reads less strictly than a head
+	if length < 0 && hasTrailers(ctx) { // which the HTTP server reads less strictly than a head
 		msg.Release()
 		return nil, refusal.BadHTTP.With("a body with trailers is not taken")
 	}
 	return msg, nil
+}
+
+func hasTrailers(ctx *fasthttp.RequestCtx) bool {
+	for range ctx.Request.Header.Trailers() {
+		return true
+	}
+	return false
 }
 
 // fill reads body into msg to its end.
