@@ -90,8 +90,8 @@ func (b *BackendConfig) validateSharing(add func(flag, reason string)) {
 		add("links", reason)
 	} else if b.Links > 1 && b.Isolation != IsolationShared {
 		add("links", fmt.Sprintf("means something with --isolation shared only; it is %d, and the isolation %s", b.Links, b.Isolation))
-	} else if b.Links > b.MaxLinks && b.MaxLinks > 0 {
-		add("links", fmt.Sprintf("must be at most --max-links, %d; it is %d", b.MaxLinks, b.Links))
+	} else if b.Isolation == IsolationShared && b.Links >= b.MaxLinks && b.MaxLinks > 0 {
+		add("links", fmt.Sprintf("must be less than --max-links, %d, since a call that may be asked something back has a link to itself; it is %d", b.MaxLinks, b.Links))
 	}
 }
 

@@ -46,7 +46,7 @@ func TestValidateAccepts(t *testing.T) {
 		"environment":        func(c *Config) { c.Backends[0].Env = []string{"A", "B=", "C=x y=z"} },
 		"longest name":       func(c *Config) { c.Backends[0].Name = strings.Repeat("a", 63) },
 		"URLs of every kind": useURLs("http://a/mcp", "https://a:1/x?key=y", "http+unix://%2Frun%2Fx", "http+unix://%2Frun%2Fx/mcp?a", "unix:///run/x", "tcp://a:1", "tcp://[::1]:1", "ws://a", "wss://a/ws"),
-		"shared":             func(c *Config) { c.Backends[0].Isolation, c.Backends[0].Links = IsolationShared, 4 },
+		"shared":             func(c *Config) { c.Backends[0].Isolation, c.Backends[0].Links = IsolationShared, 3 },
 		"by caller": func(c *Config) {
 			c.TokenFile, c.Backends[0].Isolation = "tokens", IsolationPrincipal
 		},
@@ -159,7 +159,7 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.Backends[0].Isolation = "principal" }, `backends.default.isolation principal needs --token-file: without it callers cannot be told apart`},
 		{func(c *Config) { c.Backends[0].Links = 0 }, `backends.default.links must be at least 1 and at most 1073741824; it is 0`},
 		{func(c *Config) { c.Backends[0].Links = 2 }, `backends.default.links means something with --isolation shared only; it is 2, and the isolation session`},
-		{func(c *Config) { c.Backends[0].Isolation, c.Backends[0].Links = "shared", 5 }, `backends.default.links must be at most --max-links, 4; it is 5`},
+		{func(c *Config) { c.Backends[0].Isolation, c.Backends[0].Links = "shared", 5 }, `backends.default.links must be less than --max-links, 4, since a call that may be asked something back has a link to itself; it is 5`},
 		{func(c *Config) { c.Backends[0].Pass = []string{"/x"} }, `backends.default.pass means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
 		{usePass("ws://x", "/x"), `backends.b.pass means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
 		{usePass("http://x", ""), badPath + `""`},

@@ -51,7 +51,26 @@ func (g *Gate) pass(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 		}
 	}
 	ctx.SetContentType(reply.Type)
-	ctx.SetBody(reply.Body)
+	if reply.Release == nil {
+		ctx.SetBody(reply.Body)
+		return
+	}
+	ctx.SetBodyStream(&passed{Reader: bytes.NewReader(reply.Body), release: reply.Release}, len(reply.Body))
+}
+
+// passed is a body that is paid for until it is written, or cannot be.
+type passed struct {
+	*bytes.Reader
+	release func()
+}
+
+// Close is called by the HTTP server when it has done with the body.
+func (p *passed) Close() error {
+	if p.release != nil {
+		p.release()
+		p.release = nil
+	}
+	return nil
 }
 
 // plainTarget tells whether a request's path and query mean to the server what

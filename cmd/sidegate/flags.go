@@ -124,7 +124,7 @@ func backendFlags(b *proxy.BackendConfig) *pflag.FlagSet {
 	fs.Var(countValue(&b.Links), "links", "with --isolation shared, how many links are shared by each kind of client")
 	fs.Var(countValue(&b.Warm), "warm", "links kept started and unused")
 	fs.Var(countValue(&b.MaxLinks), "max-links", "links (child processes, connections) at once; unless it is said, 2000 for an HTTP server")
-	fs.Var(durationValue(&b.LinkWait), "link-wait", "how long initialize waits for a free link")
+	fs.Var(durationValue(&b.LinkWait), "link-wait", "how long initialize, or a call that needs a link to itself, waits for one")
 	fs.Var(countValue(&b.MaxSessions), "max-sessions", "sessions at once")
 	fs.Var(countValue(&b.MaxCalls), "max-calls", "calls in flight in one session")
 	fs.Var(durationValue(&b.CallTimeout), "call-timeout", "how long a call may go without an answer or progress")

@@ -8,9 +8,9 @@ import (
 )
 
 const runHelp = `Put a tool server on the network: one that is a command, of which every client of
-the gate gets a process of its own, or one that listens. Only clients that keep
-the rules get through. They are served Streamable HTTP at /mcp, HTTP+SSE at /sse
-and WebSocket at /ws.
+the gate gets a process of its own unless --isolation says otherwise, or one that
+listens. Only clients that keep the rules get through. They are served
+Streamable HTTP at /mcp, HTTP+SSE at /sse and WebSocket at /ws.
 `
 
 const checkHelp = `Validate what run would be given, and start nothing: flags, variables and file

@@ -217,7 +217,7 @@ func TestProblemsOfBackends(t *testing.T) {
 		{[]string{"--isolation=principal", "--", "sh"}, "", `--isolation: principal needs --token-file: without it callers cannot be told apart`},
 		{nil, "isolation: alone\nbackends: {web: {command: [sh]}}", `FILE:1:12: isolation: must be session, principal, shared; it is "alone"`},
 		{[]string{"--links=2", "--", "sh"}, "", `--links: means something with --isolation shared only; it is 2, and the isolation session`},
-		{nil, "backends: {web: {command: [sh], isolation: shared, links: 300}}", `FILE:1:59: backends.web.links: must be at most --max-links, 256; it is 300`},
+		{nil, "backends: {web: {command: [sh], isolation: shared, links: 300}}", `FILE:1:59: backends.web.links: must be less than --max-links, 256, since a call that may be asked something back has a link to itself; it is 300`},
 		{[]string{"--pass=/x", "--", "sh"}, "", `--pass: means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
 		{[]string{"--pass=/mcp", "--backend=http://x"}, "", `--pass: must leave /mcp to the gate itself; it is "/mcp"`},
 		{nil, "backends: {web: {url: 'http://x', pass: [/a, 'b']}}", `FILE:1:41: backends.web.pass: must be a path that starts with / and is plain, without %, ? and *; one that ends with / lets all below it through; it is "b"`},

@@ -90,7 +90,9 @@ type Reply struct {
 	Header []byte // the end-to-end header lines but Content-Type, each ended by CRLF
 	Type   string // Content-Type; "" without one
 	Body   []byte // where Status is not StatusOK, and always from a Passer
-	Reason string // what went wrong, one sentence for a person; "" where Status is StatusOK
+	Reason string // what went wrong, one sentence for a client; "" where Status is StatusOK
+
+	Release func() // of a Passer's: gives Body back, which counts as bytes in flight until then; nil where there is none
 }
 
 // A Forwarder is a Conn that can tell the server what else stood in the

@@ -17,7 +17,7 @@ var notForwarded = map[string]bool{
 	"Content-Length": true, "Content-Type": true, "Content-Encoding": true, "Expect": true,
 	"Host": true, "Origin": true, "Accept": true, "Accept-Encoding": true,
 	"Mcp-Session-Id": true, "Mcp-Protocol-Version": true, "Last-Event-Id": true,
-	"Forwarded": true, "Via": true, "X-Real-Ip": true, "X-Original-Url": true, "X-Rewrite-Url": true, "X-Http-Method-Override": true,
+	"Forwarded": true, "Via": true, "X-Real-Ip": true, "X-Client-Ip": true, "True-Client-Ip": true, "X-Cluster-Client-Ip": true, "Cf-Connecting-Ip": true, "Fastly-Client-Ip": true, "X-Original-Url": true, "X-Rewrite-Url": true, "X-Http-Method-Override": true, "X-Http-Method": true, "X-Method-Override": true,
 }
 
 // notForwardedBeginnings are beginnings of such names.
@@ -32,7 +32,7 @@ func (g *Guard) AppendForwarded(dst []byte, h *fasthttp.RequestHeader, v *Visito
 	for key, value := range h.All() {
 		name := string(key)
 		switch {
-		case !isToken(key) || !isFieldValue(value):
+		case !isToken(key) || bytes.IndexByte(key, '_') >= 0 || !isFieldValue(value): // some servers read _ as -
 		case notForwarded[name] || hasBeginning(name) || namedIn(hop, name):
 		case name == fasthttp.HeaderAuthorization && g.tokens != nil:
 		default:

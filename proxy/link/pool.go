@@ -234,7 +234,7 @@ func (p *Pool) Take(ctx context.Context) (*Link, error) {
 		case <-found.freed:
 		case <-bounded.Done():
 			p.unwait(found.freed)
-			return nil, fmt.Errorf("%w: %d of %d are in use (--max-links) and none became free in %v (--link-wait); end a session, raise the limit, or lower --idle-timeout",
+			return nil, fmt.Errorf("%w: %d of %d are in use (--max-links) and none became free in %v (--link-wait); try again later, end a session, or have the limit raised",
 				ErrNoLinks, p.options.MaxLinks, p.options.MaxLinks, p.options.Wait)
 		}
 	}

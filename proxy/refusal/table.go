@@ -57,20 +57,21 @@ var (
 	Sessions      = &Refusal{"sessions", 503, 503, closeTryLater, 5 * time.Second, "the gate has as many sessions as it may (--max-sessions); end one or try again later"}
 	Draining      = &Refusal{"draining", 503, 503, closeGoingAway, time.Second, "the gate is shutting down; connect again to reach its successor"}
 
-	Links       = &Refusal{"links", 503, 503, closeTryLater, 5 * time.Second, "no tool server is free (--max-links); try again later"}
-	Start       = &Refusal{"start", 503, 503, closeTryLater, 5 * time.Second, "the tool server could not be started; its last words are in the gate's log"}
-	Busy        = &Refusal{"busy", 503, 503, closeTryLater, time.Second, "the tool server does not read its input; try again shortly"}
-	Ended       = &Refusal{"ended", 503, 503, closeTryLater, 0, "the tool server ended before it answered; send initialize to open a new session"}
-	EndedShared = &Refusal{"ended", 503, 503, closeTryLater, 0, "the tool server ended before it answered; call again"}
-	ServerSize  = &Refusal{"server_size", 413, 413, closeTooBig, 0, "the tool server's answer is larger than the limit (--max-message) and was dropped"}
-	ServerJSON  = &Refusal{"server_json", 502, 502, closeInternal, 0, "the tool server's answer is not a valid JSON-RPC message and was dropped"}
-	Level       = &Refusal{"level", 400, mcp.CodeInvalidParams, closePolicy, 0, "this is no log level"}
-	Unattended  = &Refusal{"unattended", 404, mcp.CodeMethodNotFound, closePolicy, 0, "nobody can answer this: no call is in flight on this connection whose client could be asked"}
-	Incapable   = &Refusal{"incapable", 404, mcp.CodeMethodNotFound, closePolicy, 0, "the client did not declare the capability that this needs"}
-	Unshared    = &Refusal{"unshared", 404, mcp.CodeMethodNotFound, closePolicy, 0, "this is not served where clients share a tool server (--isolation); it would tell one client about another"}
-	CallTimeout = &Refusal{"call_timeout", 504, 504, closeTryLater, 0, "the tool server did not answer in time (--call-timeout); the call was cancelled"}
-	Cancelled   = &Refusal{"cancelled", 408, 408, closeTryLater, 0, "the call was cancelled by its client"}
-	Questions   = &Refusal{"questions", 503, 503, closeTryLater, 0, "the client has too many open requests of this server; wait until it has answered some"}
-	SessionEnd  = &Refusal{"session_end", 404, 404, closePolicy, 0, "the session ended before the call was answered"}
-	Internal    = &Refusal{"internal", 500, mcp.CodeInternal, closeInternal, 0, "the gate failed on this request; the failure is in its log"}
+	Links         = &Refusal{"links", 503, 503, closeTryLater, 5 * time.Second, "no tool server is free (--max-links); try again later"}
+	Start         = &Refusal{"start", 503, 503, closeTryLater, 5 * time.Second, "the tool server could not be started; its last words are in the gate's log"}
+	Busy          = &Refusal{"busy", 503, 503, closeTryLater, time.Second, "the tool server does not read its input; try again shortly"}
+	Ended         = &Refusal{"ended", 503, 503, closeTryLater, 0, "the tool server ended before it answered; send initialize to open a new session"}
+	EndedShared   = &Refusal{"ended", 503, 503, closeTryLater, 0, "the tool server ended before it answered; call again"}
+	ServerSize    = &Refusal{"server_size", 413, 413, closeTooBig, 0, "the tool server's answer is larger than the limit (--max-message) and was dropped"}
+	ServerJSON    = &Refusal{"server_json", 502, 502, closeInternal, 0, "the tool server's answer is not a valid JSON-RPC message and was dropped"}
+	Subscriptions = &Refusal{"subscriptions", 429, 429, closeTryLater, 0, "this session is subscribed to as many resources as it may be; unsubscribe from some"}
+	Level         = &Refusal{"level", 400, mcp.CodeInvalidParams, closePolicy, 0, "this is no log level"}
+	Unattended    = &Refusal{"unattended", 404, mcp.CodeMethodNotFound, closePolicy, 0, "nobody can answer this: no call is in flight on this connection whose client could be asked"}
+	Incapable     = &Refusal{"incapable", 404, mcp.CodeMethodNotFound, closePolicy, 0, "the client did not declare the capability that this needs"}
+	Unshared      = &Refusal{"unshared", 404, mcp.CodeMethodNotFound, closePolicy, 0, "this is not served where clients share a tool server (--isolation); it would tell one client about another; tasks are served with --isolation session"}
+	CallTimeout   = &Refusal{"call_timeout", 504, 504, closeTryLater, 0, "the tool server did not answer in time (--call-timeout); the call was cancelled"}
+	Cancelled     = &Refusal{"cancelled", 408, 408, closeTryLater, 0, "the call was cancelled by its client"}
+	Questions     = &Refusal{"questions", 503, 503, closeTryLater, 0, "the client has too many open requests of this server; wait until it has answered some"}
+	SessionEnd    = &Refusal{"session_end", 404, 404, closePolicy, 0, "the session ended before the call was answered"}
+	Internal      = &Refusal{"internal", 500, mcp.CodeInternal, closeInternal, 0, "the gate failed on this request; the failure is in its log"}
 )

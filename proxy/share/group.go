@@ -49,6 +49,7 @@ type Group struct {
 	members map[*member]struct{}
 	idle    []*tenant // free for a lease; the one used last is last
 	queue   []*wait   // calls that wait for a lease, oldest first
+	taking  int       // starts that wait for the pool
 }
 
 // NewGroup makes a group without links.

@@ -98,7 +98,7 @@ func (h *hello) Answer(msg *wire.Buffer, how metrics.Outcome) {
 // initialize takes a link out of the pool and initializes it for a kind of
 // client. s is the slot that it is for, nil for a link that is leased.
 func (g *Group) initialize(ctx context.Context, k *kind, s *slot) (*tenant, *failure) {
-	l, err := g.pool.Take(ctx)
+	l, err := g.take(ctx)
 	if err != nil {
 		return nil, &failure{refused: notTaken(err)}
 	}
@@ -116,6 +116,19 @@ func (g *Group) initialize(ctx context.Context, k *kind, s *slot) (*tenant, *fai
 	return t, nil
 }
 
+// take takes a link out of the pool, and lets who gives one back know that it
+// is waited for.
+func (g *Group) take(ctx context.Context) (*link.Link, error) {
+	g.mu.Lock()
+	g.taking++
+	g.mu.Unlock()
+	l, err := g.pool.Take(ctx)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.taking--
+	return l, err
+}
+
 // introduce initializes the link (2025-11-25, basic/lifecycle,
 // "Initialization").
 func (t *tenant) introduce(ctx context.Context) *failure {
@@ -125,6 +138,7 @@ func (t *tenant) introduce(ctx context.Context) *failure {
 		"capabilities":    json.RawMessage(t.kind.capabilities),
 		"clientInfo":      map[string]string{"name": "sidegate", "version": t.group.options.Version},
 	})
+	msg.Header = t.kind.header()
 	c := &link.Call{ID: gateID, Leg: h, Opens: true}
 	if refused := t.link.Call(c, msg, env); refused != nil {
 		return &failure{refused: refused}
@@ -152,15 +166,14 @@ func (t *tenant) introduced(h *hello) *failure {
 	if h.how != metrics.OK {
 		return &failure{reply: h.reply, answer: h.answer, id: env.ID, how: h.how}
 	}
-	if !t.group.options.Principal {
-		h.answer = withoutTasks(h.answer)
-		if err := env.Scan(h.answer); err != nil {
-			return &failure{refused: refusal.ServerJSON}
-		}
+	h.answer = withoutTasks(h.answer)
+	if err := env.Scan(h.answer); err != nil {
+		return &failure{refused: refusal.ServerJSON}
 	}
 	t.result, t.id = h.answer, env.ID
 	t.logging = serverDeclares(h.answer, "logging")
 	note := wire.Acquire(64)
+	note.Header = t.kind.header()
 	note.B = append(note.B, `{"jsonrpc":"2.0","method":"notifications/initialized"}`...)
 	if refused := t.link.Send(note); refused != nil {
 		return &failure{refused: refused}

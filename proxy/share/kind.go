@@ -3,7 +3,6 @@ package share
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/refusal"
@@ -13,9 +12,10 @@ import (
 // A key names a kind of client. Two clients of one kind can use one link: a
 // server would treat them alike.
 type key struct {
-	principal    string // "" where links are for everybody
-	revision     string // that the client asks for
-	capabilities string // canonical JSON
+	principal     string // "" where links are for everybody
+	revision      string // that the server is asked for
+	capabilities  string // canonical JSON
+	authorization string // the header line that an HTTP server lets the client in with, ended by CRLF
 }
 
 // A kind is the links for one kind of client. The group's lock guards it.
@@ -27,26 +27,38 @@ type kind struct {
 }
 
 // The most that is taken of what a client says of itself: links are kept by it.
-const (
-	mostRevision     = 32
-	mostCapabilities = 16 << 10
-)
+const mostCapabilities = 16 << 10 // bytes
 
 // newKey reads what kind of client an initialize is from.
-func newKey(principal string, msg []byte, env *wire.Envelope) (key, *refusal.Refusal) {
+func newKey(principal string, msg *wire.Buffer, env *wire.Envelope) (key, *refusal.Refusal) {
 	k := key{principal: principal, revision: string(env.Revision), capabilities: "{}"}
-	raw := env.Capabilities.Of(msg)
-	if len(k.revision) == 0 || len(k.revision) > mostRevision || len(raw) > mostCapabilities {
-		return k, refusal.Envelope.With("this initialize needs a protocolVersion of at most %d bytes, and capabilities of at most %d", mostRevision, mostCapabilities)
+	if !mcp.IsLegacy(k.revision) {
+		k.revision = mcp.Revision20251125 // a server offers what it has, whatever it is asked for
 	}
-	if len(raw) > 0 {
-		text, ok := canonical(raw)
-		if !ok {
-			return k, refusal.Envelope.With("the capabilities must be a JSON object")
-		}
+	raw := env.Capabilities.Of(msg.B)
+	if len(raw) > mostCapabilities {
+		return k, refusal.Envelope.With("the capabilities of a client may have %d bytes where links are shared (--isolation)", mostCapabilities)
+	}
+	if text, ok := canonical(raw); ok {
 		k.capabilities = text
+	} else if len(raw) > 0 && string(raw) != "null" {
+		return k, refusal.Envelope.With("the capabilities must be a JSON object")
+	}
+	for line := range bytes.Lines(msg.Header) {
+		if bytes.HasPrefix(line, []byte("Authorization: ")) {
+			k.authorization = string(line)
+		}
 	}
 	return k, nil
+}
+
+// header is what stands in the gate's own requests for such clients; nil for
+// nothing.
+func (k key) header() []byte {
+	if k.authorization == "" {
+		return nil
+	}
+	return []byte(k.authorization)
 }
 
 // canonical spells a JSON object in one way: keys in order, no white space,
@@ -100,6 +112,18 @@ func mayAsk(method []byte) bool {
 	return false
 }
 
-// isTask tells whether a method is one on tasks, of which a server has one list
-// for all who use a link.
-func isTask(method []byte) bool { return strings.HasPrefix(string(method), "tasks/") }
+// isTask tells whether a request makes a task, or is about tasks, of which a
+// server has one list for all who use a link.
+func isTask(msg []byte, env *wire.Envelope) bool {
+	if bytes.HasPrefix(env.Method, []byte("tasks/")) {
+		return true
+	}
+	params := env.Params.Of(msg)
+	if !bytes.Contains(params, []byte("task")) && !bytes.Contains(params, []byte(`\u`)) {
+		return false
+	}
+	var p struct {
+		Task json.RawMessage `json:"task"`
+	}
+	return json.Unmarshal(params, &p) == nil && p.Task != nil
+}

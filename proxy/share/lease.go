@@ -17,13 +17,13 @@ import (
 type wait struct {
 	member *member
 	call   *link.Call
-	msg    *wire.Buffer
+	msg    *wire.Buffer // nil for an initialize, which the gate answers itself
 	env    wire.Envelope
 	ctx    context.Context // done when nobody waits any more
 	cancel context.CancelFunc
 
 	given *tenant          // a link that became free meanwhile
-	why   *refusal.Refusal // why nobody waits any more
+	why   *refusal.Refusal // why nobody waits any more; whoever sets it answers the call
 }
 
 // park notes a call that has to wait. It takes msg over.
@@ -35,10 +35,22 @@ func (m *member) park(c *link.Call, msg *wire.Buffer, env *wire.Envelope) (*wait
 		msg.Release()
 		return nil, m.left
 	}
+	return m.await(c, msg, env), nil
+}
+
+// await is park, where the session has not ended. The group's lock is held.
+func (m *member) await(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *wait {
 	w := &wait{member: m, call: c, msg: msg, env: places(env)}
-	w.ctx, w.cancel = context.WithCancel(g.open)
+	w.ctx, w.cancel = context.WithCancel(m.group.open)
 	m.waits[c] = w
-	return w, nil
+	return w
+}
+
+// giveUp ends a wait. The group's lock is held; the caller answers the call.
+func (w *wait) giveUp(why *refusal.Refusal) {
+	w.why = why
+	delete(w.member.waits, w.call)
+	w.cancel()
 }
 
 // unpark ends a wait. It is false where nobody waits any more: then the call
@@ -47,19 +59,13 @@ func (w *wait) unpark() bool {
 	g := w.member.group
 	g.mu.Lock()
 	delete(w.member.waits, w.call)
-	why := w.why
+	over := w.why != nil
 	g.mu.Unlock()
 	w.cancel()
-	switch why {
-	case nil:
-		return true
-	case refusal.Cancelled:
-		w.call.Cancelled()
-	default:
-		w.call.Refuse(why)
+	if over {
+		w.msg.Release()
 	}
-	w.msg.Release()
-	return false
+	return !over
 }
 
 // lease gives a call a link to itself, now or after a bounded wait.
@@ -73,8 +79,7 @@ func (m *member) lease(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refu
 		g.use(w, t)
 		return nil
 	}
-	if !g.begin(func() { g.find(w) }) {
-		w.unpark()
+	if !g.begin(func() { g.find(w) }) && w.unpark() {
 		w.msg.Release()
 		return refusal.Draining
 	}
@@ -86,13 +91,13 @@ func (m *member) lease(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refu
 func (g *Group) grab(m *member, c *link.Call) *tenant {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if home := m.home.Load(); g.options.Principal && home != nil && home.call == nil && !home.dead {
-		home.client, home.call = m, c
+	if home := m.home.Load(); g.options.Principal && home != nil && home.call == nil && home.fits(m) {
+		home.take(m, c)
 		return home
 	}
 	best := -1
 	for i, t := range g.idle {
-		if t.kind == m.kind && (t.told == m.owner || t.told == owner{} && (best < 0 || g.idle[best].told == owner{})) {
+		if t.fits(m) && (best < 0 || t.told == m.owner || g.idle[best].told == owner{}) {
 			best = i
 		}
 	}
@@ -101,9 +106,36 @@ func (g *Group) grab(m *member, c *link.Call) *tenant {
 	}
 	t := g.idle[best]
 	g.idle = slices.Delete(g.idle, best, best+1)
-	t.client, t.call = m, c
+	t.take(m, c)
 	return t
 }
+
+// fits tells whether a link is one for a session's calls: it is of its kind,
+// and has not been told of another client. Who wants to hear log messages gets
+// a link that nobody else has used: those of another's call may still come. The
+// group's lock is held.
+func (t *tenant) fits(m *member) bool {
+	return !t.dead && t.kind.key == m.kind().key && (t.told == owner{} || t.told == m.owner) && (m.level == "" || t.only == nil || t.sole(m))
+}
+
+// take gives a link to a call. The group's lock is held.
+func (t *tenant) take(m *member, c *link.Call) {
+	t.usedBy(m)
+	t.client, t.call = m, c
+	m.leased++
+}
+
+// usedBy notes who uses a link. The group's lock is held.
+func (t *tenant) usedBy(m *member) {
+	if t.only != nil && t.only != m {
+		t.mixed = true
+	}
+	t.only = m
+}
+
+// sole tells whether nobody else has ever used the link. The group's lock is
+// held.
+func (t *tenant) sole(m *member) bool { return t.only == m && !t.mixed }
 
 // find gets a link for a call that waits: a new one, or one that becomes free
 // before it is there.
@@ -112,14 +144,14 @@ func (g *Group) find(w *wait) {
 	g.queue = append(g.queue, w)
 	g.mu.Unlock()
 	g.makeRoom()
-	t, failed := g.initialize(w.ctx, w.member.kind, nil)
+	t, failed := g.initialize(w.ctx, w.member.kind(), nil)
 	g.mu.Lock()
 	if i := slices.Index(g.queue, w); i >= 0 {
 		g.queue = slices.Delete(g.queue, i, i+1)
 	}
 	given := w.given
 	if t != nil && given == nil {
-		t.client, t.call = w.member, w.call
+		t.take(w.member, w.call)
 	}
 	g.mu.Unlock()
 	switch {
@@ -164,33 +196,49 @@ func (g *Group) use(w *wait, t *tenant) {
 func (g *Group) giveBack(t *tenant, clean bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	stale := false
+	if m := t.client; m != nil {
+		m.leased--
+		stale = t.told != owner{} && m.rootsChanged.After(t.toldAt)
+	}
 	t.client, t.call = nil, nil
 	t.since = time.Now()
 	switch {
-	case t.dead || t.slot != nil:
-	case !clean || g.closed:
+	case t.dead:
+	case t.slot != nil: // the caller's own
+		g.pass(t)
+	case !clean || stale || g.closed:
 		g.end(t, refusal.SessionEnd)
 	case g.pass(t):
-	case len(g.queue) > 0 && g.pool.Full(): // for another kind of client
+	case g.wanted():
 		g.end(t, refusal.SessionEnd)
 	default:
 		g.idle = append(g.idle, t)
 	}
 }
 
-// pass gives a free link to the first who waits for one of its kind. g.mu is
+// wanted tells whether somebody waits for a place that there is not. g.mu is
 // held.
+func (g *Group) wanted() bool { return g.taking > 0 && g.pool.Full() }
+
+// pass gives a free link to who waits for such a one: to the session that has
+// the fewest, and of these to the one that has waited longest. g.mu is held.
 func (g *Group) pass(t *tenant) bool {
+	first := -1
 	for i, w := range g.queue {
-		if w.member.kind == t.kind && w.why == nil && (t.told == owner{} || t.told == w.member.owner) {
-			g.queue = slices.Delete(g.queue, i, i+1)
-			t.client, t.call = w.member, w.call
-			w.given = t
-			w.cancel()
-			return true
+		if w.why == nil && t.fits(w.member) && (first < 0 || w.member.leased < g.queue[first].member.leased) {
+			first = i
 		}
 	}
-	return false
+	if first < 0 {
+		return false
+	}
+	w := g.queue[first]
+	g.queue = slices.Delete(g.queue, first, first+1)
+	t.take(w.member, w.call)
+	w.given = t
+	w.cancel()
+	return true
 }
 
 // lease is the leg of a call that has a link to itself.

@@ -64,7 +64,7 @@ func (t *tenant) setLevel(m *member, then func()) bool {
 	level := m.level
 	due := t.slot == nil && t.logging && level != "" && level != t.level
 	if due {
-		t.level, t.told = level, m.owner
+		t.level, t.told, t.toldAt = level, m.owner, time.Now()
 	}
 	g.mu.Unlock()
 	if !due {

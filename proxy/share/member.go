@@ -16,16 +16,22 @@ type member struct {
 	group  *Group
 	client Client
 	owner  owner
-	kind   *kind // set by Open
-	slot   *slot // set by Open
 
-	home atomic.Pointer[tenant] // the slot's link, nil while there is none
+	seat atomic.Pointer[slot]   // nil before Open
+	home atomic.Pointer[tenant] // the seat's link, nil while there is none
+	gone atomic.Bool            // the session has ended
 
 	// Guarded by the group's lock.
-	waits map[*link.Call]*wait
-	left  *refusal.Refusal
-	level string // the log level that the client has set, "" for none
+	waits        map[*link.Call]*wait
+	left         *refusal.Refusal // why the session has ended
+	level        string           // the log level that the client has set, "" for none
+	rootsChanged time.Time        // when its client last said so
+	leased       int              // links that its calls have to themselves
+	subscribed   int              // resources
 }
+
+// kind is the kind of client that the session is of. It is known from Open on.
+func (m *member) kind() *kind { return m.seat.Load().kind }
 
 // Join makes a place that has no links yet.
 func (g *Group) Join(c Client, principal, id string) Place {
@@ -38,23 +44,26 @@ func (g *Group) Join(c Client, principal, id string) Place {
 
 // Open answers the client's initialize from a link of its kind.
 func (m *member) Open(c *link.Call, msg *wire.Buffer, env *wire.Envelope) {
-	refused := m.settle(msg.B, env)
+	w, refused := m.settle(c, msg, env)
 	msg.Release()
 	if refused != nil {
 		c.Refuse(refused)
 		return
 	}
-	m.group.ensure(m.slot, func(t *tenant, failed *failure) {
-		if failed != nil {
+	m.group.ensure(m.seat.Load(), func(t *tenant, failed *failure) {
+		switch {
+		case !w.unpark():
+		case failed != nil:
 			failed.tell(c)
-			return
+		default:
+			t.answer(c)
 		}
-		t.answer(c)
 	})
 }
 
-// settle finds the kind of the client and a slot for it.
-func (m *member) settle(msg []byte, env *wire.Envelope) *refusal.Refusal {
+// settle finds the kind of the client and a seat for it. The initialize waits
+// like a call does.
+func (m *member) settle(c *link.Call, msg *wire.Buffer, env *wire.Envelope) (*wait, *refusal.Refusal) {
 	g := m.group
 	principal := ""
 	if g.options.Principal {
@@ -62,68 +71,65 @@ func (m *member) settle(msg []byte, env *wire.Envelope) *refusal.Refusal {
 	}
 	k, refused := newKey(principal, msg, env)
 	if refused != nil {
-		return refused
+		return nil, refused
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if m.left != nil {
-		return m.left
+		return nil, m.left
 	}
 	if g.kinds[k] == nil {
 		g.kinds[k] = newKind(k)
 	}
-	m.kind = g.kinds[k]
-	m.kind.members++
-	m.slot = g.slot(m.kind)
-	m.slot.members[m] = struct{}{}
+	s := g.slot(g.kinds[k])
+	s.kind.members++
+	s.members[m] = struct{}{}
 	g.members[m] = struct{}{}
-	if t := m.slot.tenant; t != nil {
+	m.seat.Store(s)
+	if t := s.tenant; t != nil {
 		m.settleIn(t)
 	}
-	return nil
+	return m.await(c, nil, env), nil
 }
 
 // settleIn makes a link the member's home. The group's lock is held.
 func (m *member) settleIn(t *tenant) {
-	if t.only != nil && t.only != m {
-		t.mixed = true
-	}
-	t.only = m
+	t.usedBy(m)
 	m.home.Store(t)
 }
 
 // Call sends a request: on a link that others share, unless it may be asked
 // something back.
 func (m *member) Call(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
-	if m.slot == nil {
+	s := m.seat.Load()
+	if s == nil {
 		msg.Release()
 		return refusal.Uninitialized
 	}
-	if mayAsk(env.Method) && (m.kind.asks || m.hasLevel()) {
+	if isTask(msg.B, env) {
+		msg.Release()
+		return refusal.Unshared
+	}
+	if mayAsk(env.Method) && (s.kind.asks || m.hasLevel()) {
 		return m.lease(c, msg, env)
 	}
 	switch string(env.Method) {
 	case mcp.MethodSubscribe, mcp.MethodUnsubscribe:
-		return m.subscription(c, msg, env)
+		return m.subscription(s, c, msg, env)
 	case mcp.MethodSetLevel:
 		if done, refused := m.setLevel(c, msg); done {
 			return refused
 		}
-	default:
-		if !m.group.options.Principal && isTask(env.Method) {
-			msg.Release()
-			return refusal.Unshared
-		}
 	}
-	return m.share(c, msg, env)
+	return m.share(s, c, msg, env)
 }
 
-// share sends a request on the slot's link, as soon as there is one.
-func (m *member) share(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
+// share sends a request on the seat's link, as soon as there is one.
+func (m *member) share(s *slot, c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 	if t := m.home.Load(); t != nil {
 		refused := t.link.Call(c, msg, env)
-		if refused == nil && m.group.options.Principal {
-			t.attend(m, c)
+		if refused == nil {
+			m.sent(t, c)
 		}
 		return refused
 	}
@@ -131,7 +137,7 @@ func (m *member) share(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refu
 	if refused != nil {
 		return refused
 	}
-	m.group.ensure(m.slot, func(t *tenant, failed *failure) {
+	m.group.ensure(s, func(t *tenant, failed *failure) {
 		switch {
 		case !w.unpark():
 		case failed != nil:
@@ -140,15 +146,28 @@ func (m *member) share(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refu
 		default:
 			if refused := t.link.Call(c, w.msg, &w.env); refused != nil {
 				c.Refuse(refused)
+				return
 			}
-			m.dropIfLeft(c)
+			m.sent(t, c)
 		}
 	})
 	return nil
 }
 
+// sent is called when a call was sent on a link that is shared. Its session may
+// have ended at the same time, and would not have found it there.
+func (m *member) sent(t *tenant, c *link.Call) {
+	if m.group.options.Principal {
+		t.attend(m, c)
+	}
+	m.dropIfLeft(c)
+}
+
 // dropIfLeft gives up a call whose session has ended while it was being sent.
 func (m *member) dropIfLeft(c *link.Call) {
+	if !m.gone.Load() {
+		return
+	}
 	m.group.mu.Lock()
 	left := m.left
 	m.group.mu.Unlock()
@@ -162,23 +181,29 @@ func (m *member) Cancel(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *ref
 	g := m.group
 	g.mu.Lock()
 	w := m.waits[c]
-	if w != nil {
-		w.why = refusal.Cancelled
-		w.cancel()
+	if w != nil && !c.Opens {
+		w.giveUp(refusal.Cancelled)
 	}
 	g.mu.Unlock()
 	if l := c.Link(); w == nil && l != nil {
 		return l.Cancel(c, msg, env)
 	}
 	msg.Release()
+	if w != nil && !c.Opens {
+		c.Cancelled()
+	}
 	return nil
 }
 
 // Tell passes a notification on. What belongs to the link and not to a client
-// stays here: it was initialized by the gate, and has no roots that could
-// change.
+// stays here: it was initialized by the gate, and knows no roots but those that
+// leased links were told.
 func (m *member) Tell(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
-	own := string(env.Method) == mcp.MethodInitialized || !m.group.options.Principal && string(env.Method) == mcp.MethodRootsChanged
+	own := string(env.Method) == mcp.MethodInitialized
+	if string(env.Method) == mcp.MethodRootsChanged {
+		m.forgetRoots()
+		own = !m.group.options.Principal
+	}
 	t := m.home.Load()
 	if own || t == nil {
 		msg.Release()
@@ -187,44 +212,63 @@ func (m *member) Tell(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 	return t.link.Send(msg)
 }
 
+// forgetRoots ends the links that were told the client's roots, which are no
+// longer so; one that is in use, when it comes back.
+func (m *member) forgetRoots() {
+	g := m.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.rootsChanged = time.Now()
+	for _, t := range slices.Clone(g.idle) {
+		if t.told == m.owner {
+			g.end(t, refusal.SessionEnd)
+		}
+	}
+}
+
 // Leave implements Place.
 func (m *member) Leave(calls []*link.Call, why *refusal.Refusal) {
 	g := m.group
+	m.gone.Store(true)
+	var waiting []*link.Call
 	g.mu.Lock()
 	m.left = why
-	for _, w := range m.waits {
-		w.why = why
-		w.cancel()
+	for c, w := range m.waits {
+		w.giveUp(why)
+		waiting = append(waiting, c)
 	}
-	home, alone := m.depart()
 	g.mu.Unlock()
+	for _, c := range waiting {
+		c.Refuse(why)
+	}
 	for _, c := range calls {
 		if l := c.Link(); l != nil {
 			l.Drop(c, why)
 		}
 	}
-	if home == nil {
-		return
-	}
-	for _, uri := range alone {
-		home.ask(mcp.MethodUnsubscribe, "uri", uri)
+	if s := m.seat.Load(); s != nil {
+		s.depart(m)
 	}
 }
 
-// depart takes the member out of the group. It returns the link that it shared
-// and the resources that only it had subscribed to. Links that were told of its
-// session alone end. g.mu is held.
-func (m *member) depart() (home *tenant, alone []string) {
+// depart takes a member out of the group, and ends the subscriptions that only
+// it had. Links that were told of its session alone end.
+func (s *slot) depart(m *member) {
+	s.subscribing.Lock() // another's new subscription goes before or after, not between
+	defer s.subscribing.Unlock()
 	g := m.group
-	if m.slot == nil {
-		return nil, nil
-	}
+	g.mu.Lock()
 	delete(g.members, m)
-	delete(m.slot.members, m)
-	m.kind.members--
-	alone = m.slot.unsubscribe(m)
-	if home = m.slot.tenant; home != nil {
+	delete(s.members, m)
+	s.kind.members--
+	alone := s.unsubscribe(m)
+	home := s.tenant
+	if home != nil {
 		home.since = time.Now()
+		if len(s.members) == 0 && g.wanted() {
+			g.end(home, refusal.SessionEnd)
+			home = nil
+		}
 	}
 	if m.owner.session != "" {
 		for _, t := range slices.Clone(g.idle) {
@@ -233,5 +277,11 @@ func (m *member) depart() (home *tenant, alone []string) {
 			}
 		}
 	}
-	return home, alone
+	g.mu.Unlock()
+	if home == nil {
+		return
+	}
+	for _, uri := range alone {
+		home.ask(mcp.MethodUnsubscribe, "uri", uri)
+	}
 }

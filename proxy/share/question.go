@@ -47,7 +47,7 @@ func (t *tenant) question(msg *wire.Buffer, env *wire.Envelope) {
 		q.timer = time.AfterFunc(attendance, func() { t.unattended(q) })
 		t.waiting = append(t.waiting, q)
 	case roots:
-		t.told = m.owner
+		t.told, t.toldAt = m.owner, time.Now()
 	}
 	t.group.mu.Unlock()
 	if m != nil {
@@ -87,11 +87,15 @@ func (t *tenant) unattended(q *question) {
 func (t *tenant) attend(m *member, c *link.Call) {
 	t.group.mu.Lock()
 	waiting := t.waiting
-	t.waiting = nil
+	if t.slot == nil && t.call != c { // it is over already, and the link somebody else's
+		waiting = nil
+	} else {
+		t.waiting = nil
+	}
 	for _, q := range waiting {
 		q.timer.Stop() // one that has run already finds the question gone
 		if q.roots {
-			t.told = m.owner
+			t.told, t.toldAt = m.owner, time.Now()
 		}
 	}
 	t.group.mu.Unlock()
@@ -112,7 +116,7 @@ func (t *tenant) withdrawn(msg *wire.Buffer, env *wire.Envelope) {
 	}
 	t.group.mu.Unlock()
 	if i < 0 {
-		t.give(t.private(), msg, env)
+		t.give(t.users(), msg, env)
 	}
 }
 

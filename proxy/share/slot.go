@@ -27,7 +27,7 @@ func (s *slot) used() bool { return s.tenant != nil || s.starting || len(s.membe
 // slot finds the one of the kind's slots that has the fewest sessions. g.mu is
 // held.
 func (g *Group) slot(k *kind) *slot {
-	if len(k.slots) < g.options.Links {
+	if len(k.slots) == 0 || len(k.slots) < g.options.Links && g.mayStart() {
 		s := &slot{kind: k, members: make(map[*member]struct{}), subscribers: make(map[string]map[*member]struct{})}
 		k.slots = append(k.slots, s)
 		return s
@@ -39,6 +39,17 @@ func (g *Group) slot(k *kind) *slot {
 		}
 	}
 	return fewest
+}
+
+// mayStart tells whether there is a place for another link, or one that can be
+// made. g.mu is held.
+func (g *Group) mayStart() bool {
+	if !g.pool.Full() {
+		return true
+	}
+	unused := false
+	g.eachUnused(func(*tenant) { unused = true })
+	return unused
 }
 
 // ensure calls then with the slot's link, or with why there is none: at once
@@ -69,6 +80,7 @@ func (g *Group) ensure(s *slot, then func(*tenant, *failure)) {
 func (g *Group) start(s *slot) {
 	g.makeRoom()
 	t, failed := g.initialize(g.open, s.kind, s)
+	s.subscribing.Lock() // what is asked anew goes before what comes now
 	g.mu.Lock()
 	s.starting = false
 	waiting := s.waiting
@@ -90,6 +102,7 @@ func (g *Group) start(s *slot) {
 	for _, uri := range uris { // the link before this one had been asked to
 		t.ask(mcp.MethodSubscribe, "uri", uri)
 	}
+	s.subscribing.Unlock()
 	for _, then := range waiting {
 		then(t, failed)
 	}

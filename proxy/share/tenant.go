@@ -1,8 +1,9 @@
 package share
 
 import (
-	"bytes"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"sidegate/proxy/link"
@@ -33,9 +34,10 @@ type tenant struct {
 	call    *link.Call // that call
 	since   time.Time  // when it was last used
 	told    owner      // who has told it roots or a log level: only they may have it
-	level   string     // the log level that it was told
-	only    *member    // the one session that has ever shared it, nil after a second one
-	mixed   bool
+	toldAt  time.Time
+	level   string  // the log level that it was told
+	only    *member // the session that used it last
+	mixed   bool    // others have used it before
 	waiting []*question
 }
 
@@ -97,7 +99,7 @@ func (t *tenant) everybody() []*member {
 	}
 	var all []*member
 	for m := range g.members {
-		if m.kind.principal == t.kind.principal {
+		if m.kind().principal == t.kind.principal {
 			all = append(all, m)
 		}
 	}
@@ -111,7 +113,7 @@ func (t *tenant) subscribers(uri string) []*member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.slot == nil {
-		return t.inUse()
+		return nil
 	}
 	var all []*member
 	for subscribed, members := range t.slot.subscribers {
@@ -128,26 +130,32 @@ func (t *tenant) subscribers(uri string) []*member {
 }
 
 // private is who may hear what can tell of one client: the one session that has
-// ever shared the link, or the one whose call has it to itself.
+// ever used the link, while it does.
 func (t *tenant) private() []*member {
 	g := t.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case t.slot == nil:
-		return t.inUse()
-	case t.only != nil && !t.mixed:
+	case t.mixed || t.only == nil:
+	case t.slot == nil && t.client == nil:
+	default:
 		return []*member{t.only}
 	}
 	return nil
 }
 
-// inUse is whose call has the link to itself. g.mu is held.
-func (t *tenant) inUse() []*member {
-	if t.client == nil {
-		return nil
+// users is who may have been asked something on the link.
+func (t *tenant) users() []*member {
+	g := t.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case t.client != nil:
+		return []*member{t.client}
+	case t.slot != nil:
+		return slices.Collect(maps.Keys(t.slot.members))
 	}
-	return []*member{t.client}
+	return nil
 }
 
 // LinkClosed replaces a link that has ended. Its calls have been answered.
@@ -169,7 +177,10 @@ func (t *tenant) LinkClosed(*link.Link, error) {
 // the link does not take it, its end is near.
 func (t *tenant) ask(method, name, value string) {
 	msg, env := newRequest(method, map[string]string{name: value})
-	_ = t.link.Call(&link.Call{ID: gateID, Leg: mute{}}, msg, env)
+	msg.Header = t.kind.header()
+	if t.link.Call(&link.Call{ID: gateID, Leg: mute{}}, msg, env) != nil {
+		t.group.options.Dropped("unsaid")
+	}
 }
 
 // answer answers a client's initialize with the server's own result.
@@ -182,6 +193,6 @@ func (t *tenant) answer(c *link.Call) {
 // covers tells whether a resource is the one that was subscribed to, or a part
 // of it.
 func covers(subscribed, uri string) bool {
-	rest, ok := bytes.CutPrefix([]byte(uri), []byte(subscribed))
-	return ok && (len(rest) == 0 || subscribed[len(subscribed)-1] == '/' || bytes.IndexByte([]byte("/?#"), rest[0]) >= 0)
+	rest, ok := strings.CutPrefix(uri, subscribed)
+	return ok && subscribed != "" && (rest == "" || strings.HasSuffix(subscribed, "/") || strings.ContainsRune("/?#", rune(rest[0])))
 }

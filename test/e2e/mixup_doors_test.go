@@ -287,6 +287,7 @@ func (d *mixSSE) end() {
 
 // A mixWebSocket is a session over WebSocket.
 type mixWebSocket struct {
+	pong    chan struct{}
 	talk    *mixTalk
 	writing sync.Mutex
 	reading sync.WaitGroup
@@ -298,7 +299,7 @@ type mixWebSocket struct {
 }
 
 func dialWebSocket(t *mixTalk) (mixDoor, error) {
-	d := &mixWebSocket{talk: t}
+	d := &mixWebSocket{talk: t, pong: make(chan struct{}, 1)}
 	if err := d.dial(); err != nil {
 		return nil, err
 	}
@@ -328,6 +329,13 @@ func (d *mixWebSocket) dial() error {
 		return fmt.Errorf("the subprotocol is %q", conn.Subprotocol())
 	}
 	d.conn, d.id = conn, resp.Header.Get("Mcp-Session-Id")
+	conn.SetPongHandler(func(string) error {
+		select {
+		case d.pong <- struct{}{}:
+		default:
+		}
+		return nil
+	})
 	d.reading.Go(func() { d.read(conn) })
 	return nil
 }
@@ -394,11 +402,28 @@ func (d *mixWebSocket) hangUp() {
 	d.reading.Wait()
 }
 
+// settle waits until the gate has read what was sent: a connection that is
+// closed with something unread is reset, and what is on its way is lost.
+func (d *mixWebSocket) settle() {
+	d.mu.Lock()
+	conn := d.conn
+	d.mu.Unlock()
+	if conn == nil || conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(harness.Patience)) != nil {
+		return
+	}
+	select {
+	case <-d.pong:
+	case <-d.talk.gone:
+	case <-time.After(harness.Patience):
+	}
+}
+
 // cut comes back most times; what the gate had for the client meanwhile comes
 // then.
 func (d *mixWebSocket) cut() {
 	d.writing.Lock() // nothing may be lost in mid-send: the client does not ask whether it came
 	defer d.writing.Unlock()
+	d.settle()
 	d.hangUp()
 	err := errMixLeft
 	if rand.IntN(3) > 0 {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"sidegate/proxy/backend"
 	"sidegate/proxy/wire"
 )
@@ -29,9 +31,10 @@ func (b *Backend) Pass(ctx context.Context, r *backend.PassRequest) (*backend.Re
 	case errors.As(err, &long):
 		return nil, fmt.Errorf("the tool server's response is larger than the limit of %d bytes (--max-message), or there was no room for it (--max-bytes-in-flight)", b.config.MaxMessage)
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("the tool server at %s did not answer in time: %w", b.origin.base(), ctx.Err())
+		return nil, errors.New("the tool server did not answer in time")
 	case err != nil:
-		return nil, errors.New(brokenText(err, b.origin.base()))
+		b.warn("a request for another path was not answered by the tool server", zap.String("reason", brokenText(err, b.origin.base())))
+		return nil, errors.New(brief(err))
 	}
 	return reply, nil
 }
@@ -93,7 +96,6 @@ func (x *exchange) passed(u *upstream, method string) (*backend.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	reply.Body = append(reply.Body, msg.B...)
-	msg.Release()
+	reply.Body, reply.Release = msg.B, msg.Release
 	return reply, nil
 }

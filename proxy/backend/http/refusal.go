@@ -37,10 +37,29 @@ func (x *exchange) broken(err error) {
 	if _, ok := errors.AsType[*unreachable](err); ok {
 		status = 503
 	}
-	x.refuse(status, text)
+	x.backend.warn("a call was not answered by the tool server", zap.String("reason", text))
+	x.conn.receiver.reply(x.id, &backend.Reply{Status: status, Reason: brief(err)})
 }
 
-// brokenText says what happened, for a person.
+// brief says what happened to a client, who need not know where the tool server
+// is.
+func brief(err error) string {
+	var bad misframed
+	var none *unreachable
+	switch {
+	case errors.As(err, &bad):
+		return err.Error()
+	case errors.As(err, &none):
+		return "the tool server cannot be reached; try again shortly"
+	case errors.Is(err, io.EOF):
+		return "the tool server closed the connection without a response"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "the tool server closed the connection in the middle of its response"
+	}
+	return "the connection to the tool server broke"
+}
+
+// brokenText says what happened, for the operator.
 func brokenText(err error, where string) string {
 	var bad misframed
 	var none *unreachable
