@@ -27,7 +27,7 @@ func (c *Config) validateBackends() []error {
 			add("isolation", IsolationPrincipal+" needs --token-file: without it callers cannot be told apart")
 		}
 		if slices.ContainsFunc(c.Backends[:i], func(o BackendConfig) bool { return o.Name == b.Name }) {
-			errs = append(errs, &FlagError{Backend: b.Name, Flag: "backend", Reason: fmt.Sprintf("stands for two backends named %q", b.Name)})
+			errs = append(errs, &FlagError{Backend: b.Name, Flag: "backend", Reason: fmt.Sprintf("stands for two backends named %q; write --backend NAME=URL, with a name of its own for each", b.Name)})
 		}
 	}
 	return errs

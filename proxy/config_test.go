@@ -139,7 +139,7 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.Grace = -1 }, `--grace ` + timeout + `-1ns`},
 		{func(c *Config) { c.Backends = nil }, `--backend is missing: name the tool server, as in: sidegate run -- npx -y @modelcontextprotocol/server-filesystem "$PWD"`},
 		{func(c *Config) { c.Backends[0].Name = "" }, `--backend must have a name of 1 to 63 characters a-z, 0-9 and -; it is ""`},
-		{func(c *Config) { c.Backends = append(c.Backends, c.Backends[0]) }, `backends.default.backend stands for two backends named "default"`},
+		{func(c *Config) { c.Backends = append(c.Backends, c.Backends[0]) }, `backends.default.backend stands for two backends named "default"; write --backend NAME=URL, with a name of its own for each`},
 		{func(c *Config) { c.Backends[0].Command = nil }, `backends.default.command must have a command or a url`},
 		{func(c *Config) { c.Backends[0].URL = "http://x" }, `backends.default.url cannot stand beside command: give one of the two`},
 		{func(c *Config) { c.Backends[0].Command = []string{"", "x"} }, `backends.default.command must start with the program's name; it starts with an empty argument`},

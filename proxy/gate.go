@@ -57,6 +57,7 @@ type Gate struct {
 	server, admin     *fasthttp.Server
 	listener, adminLn net.Listener
 	draining          chan struct{} // closed when the end begins
+	cut               atomic.Bool   // calls were in flight when the grace ran out
 }
 
 // frontends are the doors for messages.
@@ -212,13 +213,12 @@ func (g *Gate) drain() error {
 // quiet lets no server have new sessions and calls, and tells whether all that
 // were in flight have been answered before ctx was done.
 func (g *Gate) quiet(ctx context.Context) bool {
-	var cut atomic.Bool
 	g.each(func(s *server) {
 		if !s.sessions.Drain(ctx) {
-			cut.Store(true)
+			g.cut.Store(true)
 		}
 	})
-	return !cut.Load()
+	return !g.cut.Load()
 }
 
 // each does the same with all servers, and waits until it is done.
@@ -266,10 +266,14 @@ func end(ctx context.Context, s *fasthttp.Server, ln net.Listener) {
 }
 
 // Kill ends the tool server's processes at once; the program is about to exit.
-func (g *Gate) Kill() {
+// It tells whether calls were cut, now or when the grace ran out. Run's context
+// must be done.
+func (g *Gate) Kill() (cut bool) {
+	cut = g.cut.Load() || g.inFlight() > 0
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	g.each(func(s *server) { s.pool.Close(ctx) })
+	return cut
 }
 
 // hush passes the HTTP server's few words on to the log.

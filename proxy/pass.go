@@ -37,7 +37,7 @@ func (g *Gate) pass(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 	defer cancel()
 	reply, err := passer.Pass(bounded, &backend.PassRequest{
 		Method: string(ctx.Method()), Target: target,
-		Header: g.guard.AppendForwarded(nil, &ctx.Request.Header, visitor),
+		Header: g.guard.AppendPassed(nil, &ctx.Request.Header, visitor),
 		Type:   string(ctx.Request.Header.ContentType()), Body: body.B,
 	})
 	if err != nil {

@@ -11,11 +11,12 @@ const (
 	exitFailed = 1 // at run time
 	exitUsage  = 2 // bad flags, variables or file, or COMMAND was not found
 	exitListen = 3 // an address could not be listened on
-	exitGrace  = 4 // --grace ran out with calls in flight
+	exitGrace  = 4 // --grace ran out, or a second signal came, with calls in flight
 )
 
 const exitCodesHelp = `Exit codes: 0 done, 1 failed at run time, 2 bad flags, variables or file, or
-COMMAND not found, 3 cannot listen, 4 the grace ran out with calls in flight.
+COMMAND not found, 3 cannot listen, 4 the grace ran out, or a second signal came,
+with calls in flight.
 `
 
 // An exitError is an error that knows the code to exit with.

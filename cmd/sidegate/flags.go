@@ -99,7 +99,7 @@ func (s *settings) listenFlags() *pflag.FlagSet {
 	fs.Var(stringValue(&s.gate.Listen, "ADDR"), "listen", "serve clients at HOST:PORT (port 0: any free one) or unix:///PATH")
 	fs.Var(stringValue(&s.gate.Admin, "ADDR"), "admin", `serve /livez, /readyz and /metrics there; "off": not at all`)
 	fs.Var(boolValue(&s.curl), "curl", "print a curl line to try it with")
-	fs.Var(stringValue(&s.gate.PublicURL, "URL"), "public-url", "where clients find the gate behind other proxies, with the path that leads to it")
+	fs.Var(stringValue(&s.gate.PublicURL, "URL"), "public-url", "where clients find the gate behind other proxies, with the path that leads to it; where the proxies pass its Host on to a gate on loopback, --allow-host is needed as well")
 	fs.Var(notValue(&s.gate.SSE), "no-sse", "do not serve HTTP+SSE (2024-11-05) at /sse and /messages")
 	fs.Var(boolValue(&s.gate.Compress), "compress", "compress messages on WebSocket (permessage-deflate), for clients that offer it")
 	for _, name := range []string{"curl", "no-sse", "compress"} {
@@ -149,7 +149,7 @@ func (s *settings) limitFlags() *pflag.FlagSet {
 	g, fs := &s.gate, newFlags()
 	fs.Var(sizeValue(&g.MaxMessage), "max-message", "size of one message, either way")
 	fs.Var(sizeValue(&g.MaxHeader), "max-header", "size of a request's header")
-	fs.Var(sizeValue(&g.MaxBytesInFlight), "max-bytes-in-flight", "memory for all messages under way")
+	fs.Var(sizeValue(&g.MaxBytesInFlight), "max-bytes-in-flight", "bytes of all messages under way; the process itself takes two to three times that under load")
 	fs.Var(countValue(&g.MaxConnections), "max-connections", "client connections at once")
 	fs.Var(durationValue(&g.HeaderTimeout), "header-timeout", "how long a request's header may take")
 	fs.Var(durationValue(&g.BodyTimeout), "body-timeout", "how long each MiB of a body may take")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"slices"
@@ -24,7 +25,8 @@ func runCommand() *cobra.Command {
 	return gateCommand("run", "Put a tool server on the network", runHelp, run)
 }
 
-// errKilled ends a gate that was told to end a second time.
+// errKilled ends a gate that was told to end a second time while calls were in
+// flight.
 var errKilled = withCode(exitGrace, errors.New("a second signal came: what was still in flight has been cut"))
 
 // run serves until a signal ends it. Its settings are valid.
@@ -38,7 +40,7 @@ func run(cmd *cobra.Command, s *settings) error {
 		return err
 	}
 	if err := gate.Listen(); err != nil {
-		return withCode(exitListen, err)
+		return cannotListen(err)
 	}
 	signals := catchSignals()
 	defer signal.Stop(signals)
@@ -53,6 +55,15 @@ func run(cmd *cobra.Command, s *settings) error {
 	}
 	log.Info("ended")
 	return nil
+}
+
+// cannotListen adds to err what to do where the directory of a socket is not
+// there: no such file, says the system, and none is expected there.
+func cannotListen(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; the directory must exist", err)
+	}
+	return withCode(exitListen, err)
 }
 
 // newGate builds what the configuration names, and starts nothing of it. Its
@@ -120,8 +131,8 @@ func catchSignals() chan os.Signal {
 
 // untilSignal runs what serves until its context is done. The first signal
 // drains it, the second one kills the tool servers and does not wait for
-// anything else.
-func untilSignal(ctx context.Context, run func(context.Context) error, kill func(), signals <-chan os.Signal, log *zap.Logger) error {
+// anything else; it is an error only if that has cut calls, which kill tells.
+func untilSignal(ctx context.Context, run func(context.Context) error, kill func() (cut bool), signals <-chan os.Signal, log *zap.Logger) error {
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
 	ended := make(chan error, 1)
@@ -137,8 +148,10 @@ func untilSignal(ctx context.Context, run func(context.Context) error, kill func
 	case err := <-ended:
 		return err
 	case <-signals:
-		kill()
-		return errKilled
+		if kill() {
+			return errKilled
+		}
+		return nil
 	}
 }
 

@@ -373,12 +373,15 @@ func TestRunGraceRunsOut(t *testing.T) {
 	}
 }
 
+// stubborn serves like the demo, and goes on when its input ends, and after
+// SIGTERM.
+const stubborn = `trap "" TERM; echo $$ >>"$0"; "$1" demo; while :; do sleep 1; done`
+
 // A second signal ends everything at once, the tool servers too, also one that
 // does not mind its input's end nor SIGTERM.
 func TestRunSecondSignalKills(t *testing.T) {
 	pidFile := filepath.Join(t.TempDir(), "pid")
-	script := `trap "" TERM; echo $$ >>"$0"; "$1" demo; while :; do sleep 1; done`
-	g := startGate(t, []string{"--listen=127.0.0.1:0", "--grace=1h", "--stop-timeout=1h"}, "sh", "-c", script, pidFile, testBinary(t))
+	g := startGate(t, []string{"--listen=127.0.0.1:0", "--grace=1h", "--stop-timeout=1h"}, "sh", "-c", stubborn, pidFile, testBinary(t))
 	callSlow(t, g)
 	g.signal(t, syscall.SIGTERM)
 	g.waitFor(t, `"draining"`)
@@ -386,6 +389,30 @@ func TestRunSecondSignalKills(t *testing.T) {
 	if code := g.exitCode(t); code != exitGrace {
 		t.Errorf("exit code %d; want %d", code, exitGrace)
 	}
+	wantKilled(t, pidFile)
+}
+
+// Without a call in flight nothing is cut, which is no failure.
+func TestRunSecondSignalIdle(t *testing.T) {
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	g := startGate(t, []string{"--listen=127.0.0.1:0", "--grace=1h", "--stop-timeout=1h"}, "sh", "-c", stubborn, pidFile, testBinary(t))
+	session := g.connect(t, limited(t))
+	g.signal(t, syscall.SIGTERM)
+	g.waitFor(t, `"draining"`)
+	g.signal(t, syscall.SIGTERM)
+	if code := g.exitCode(t); code != exitDone {
+		t.Errorf("exit code %d; want %d", code, exitDone)
+	}
+	if strings.Contains(g.log(), "has been cut") {
+		t.Error("it is said that something was cut")
+	}
+	_ = session.Close() // there is nobody to tell
+	wantKilled(t, pidFile)
+}
+
+// wantKilled is that none of the processes lives whose ids are in the file.
+func wantKilled(t *testing.T, pidFile string) {
+	t.Helper()
 	text, err := os.ReadFile(pidFile)
 	if err != nil {
 		t.Fatal(err)

@@ -126,7 +126,11 @@ func (s *shimSettings) resolve(flags *pflag.FlagSet, environ, command []string) 
 		setAll(target, e, &found)
 	}
 	s.backend.Command = command
-	if len(found) == 0 {
+	sound := len(found) == 0
+	if len(command) == 0 {
+		found.add("COMMAND", "is missing: name the tool server, as in: sidegate shim --listen unix:///run/mcp/tool.sock -- npx -y @modelcontextprotocol/server-everything")
+	}
+	if sound {
 		s.validate(func(flag, reason string) {
 			place, ok := where[flag]
 			if !ok {
@@ -190,7 +194,7 @@ func runShim(cmd *cobra.Command, s *shimSettings) error {
 	}
 	ln, err := proxy.ListenSocket("listen", strings.TrimPrefix(s.listen, "unix://"), s.mode)
 	if err != nil {
-		return withCode(exitListen, err)
+		return cannotListen(err)
 	}
 	signals := catchSignals()
 	defer signal.Stop(signals)

@@ -238,6 +238,22 @@ func TestShimSecondSignalKills(t *testing.T) {
 	wantDead(t, c.pid)
 }
 
+// TestShimSecondSignalIdle: without a call in flight nothing is cut, which is no
+// failure.
+func TestShimSecondSignalIdle(t *testing.T) {
+	s := startShim(t, deaf, "--grace=1h", "--stop-timeout=1h")
+	c := s.dial(t)
+	s.signal(t, syscall.SIGTERM)
+	for deadline := time.Now().Add(patience); !strings.Contains(s.log(), `"draining"`); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the shim does not drain")
+		}
+	}
+	s.signal(t, syscall.SIGTERM)
+	s.wantExit(t, exitDone)
+	wantDead(t, c.pid)
+}
+
 // TestShimSocketFile: a stale one is removed, the mode is the one that was
 // asked for, and a second shim does not take the place of the first.
 func TestShimSocketFile(t *testing.T) {
@@ -354,10 +370,11 @@ func TestShimProblems(t *testing.T) {
 		{[]string{"--listen=unix:///s", "--max-message=1", "--", "sh"}, "", exitUsage, `--max-message: must be from 1024 to 1073741824 bytes; it is 1`},
 		{[]string{"--listen=unix:///s", "--stop-timeout=0s", "--", "sh"}, "", exitUsage, `--stop-timeout: must be at least 1ms; it is 0s`},
 		{[]string{"--listen=unix:///s", "--grace=-1s", "--", "sh"}, "", exitUsage, `--grace: must not be negative; it is -1s`},
-		{[]string{"--listen=unix:///s"}, "", exitUsage, `write it after --, as in: sidegate`},
+		{[]string{"--listen=unix:///s"}, "", exitUsage, `COMMAND: is missing: name the tool server, as in: sidegate shim --listen unix:///run/mcp/tool.sock -- npx -y `},
+		{nil, "", exitUsage, "sidegate: COMMAND: is missing: name the tool server, as in: sidegate shim --listen unix:///run/mcp/tool.sock -- npx -y @modelcontextprotocol/server-everything\nsidegate: --listen: must be unix:///PATH; it is \"\"\n"},
 		{[]string{"--listen=unix:///s", "sh"}, "", exitUsage, `"sh": the tool server's command stands after --, as in: sidegate shim -- sh ...`},
 		{[]string{"--listen=unix:///s", "--", "no-such-program-here"}, "", exitUsage, "no such program in PATH"},
-		{[]string{"--listen=unix:///nowhere/s", "--", "sh"}, "", exitListen, "--listen: cannot listen on unix:///nowhere/s: "},
+		{[]string{"--listen=unix:///nowhere/s", "--", "sh"}, "", exitListen, "--listen: cannot listen on unix:///nowhere/s: listen unix /nowhere/s: bind: no such file or directory; the directory must exist\n"},
 		{[]string{"--listen=unix://" + file, "--", "sh"}, "", exitListen, "something that is no socket stands there"},
 	} {
 		cmd := gateProcess(t, append([]string{"shim"}, c.args...)...)

@@ -14,26 +14,42 @@ import (
 var notForwarded = map[string]bool{
 	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
 	"Transfer-Encoding": true, "Upgrade": true, "Http2-Settings": true,
-	"Content-Length": true, "Content-Type": true, "Content-Encoding": true, "Expect": true,
-	"Host": true, "Origin": true, "Accept": true, "Accept-Encoding": true,
+	"Content-Length": true, "Content-Type": true, "Expect": true,
+	"Host": true, "Origin": true,
 	"Mcp-Session-Id": true, "Mcp-Protocol-Version": true, "Last-Event-Id": true,
 	"Forwarded": true, "Via": true, "X-Real-Ip": true, "X-Client-Ip": true, "True-Client-Ip": true, "X-Cluster-Client-Ip": true, "Cf-Connecting-Ip": true, "Fastly-Client-Ip": true, "X-Original-Url": true, "X-Rewrite-Url": true, "X-Http-Method-Override": true, "X-Http-Method": true, "X-Method-Override": true,
 }
 
+// ofMessages are those that the gate sets by itself for a message only. A body
+// that is passed as it is keeps what the client says of it, and the response is
+// what the client asked for.
+var ofMessages = map[string]bool{"Content-Encoding": true, "Accept": true, "Accept-Encoding": true}
+
 // notForwardedBeginnings are beginnings of such names.
 var notForwardedBeginnings = []string{"Proxy-", "X-Forwarded-", "Sec-Websocket-", "Sidegate-"}
 
-// AppendForwarded appends the header lines of a request that a tool server is
-// to see, each ended by CRLF: the end-to-end ones, and the client's address in
-// X-Forwarded-For. Authorization is among them where the gate itself asks for
-// no token; else it is the gate's, and no server may learn it.
+// AppendForwarded appends the header lines of a message's request that a tool
+// server is to see, each ended by CRLF: the end-to-end ones, and the client's
+// address in X-Forwarded-For. Authorization is among them where the gate itself
+// asks for no token; else it is the gate's, and no server may learn it.
 func (g *Guard) AppendForwarded(dst []byte, h *fasthttp.RequestHeader, v *Visitor) []byte {
+	return g.appendHeader(dst, h, v, ofMessages)
+}
+
+// AppendPassed is AppendForwarded for a request whose body is passed as it is,
+// and so is the response's: what says how they are, or should be, is among the
+// lines, but for the Content-Type.
+func (g *Guard) AppendPassed(dst []byte, h *fasthttp.RequestHeader, v *Visitor) []byte {
+	return g.appendHeader(dst, h, v, nil)
+}
+
+func (g *Guard) appendHeader(dst []byte, h *fasthttp.RequestHeader, v *Visitor, but map[string]bool) []byte {
 	hop := h.PeekAll(fasthttp.HeaderConnection)
 	for key, value := range h.All() {
 		name := string(key)
 		switch {
 		case !isToken(key) || bytes.IndexByte(key, '_') >= 0 || !isFieldValue(value): // some servers read _ as -
-		case notForwarded[name] || hasBeginning(name) || namedIn(hop, name):
+		case notForwarded[name] || but[name] || hasBeginning(name) || namedIn(hop, name):
 		case name == fasthttp.HeaderAuthorization && g.tokens != nil:
 		default:
 			dst = append(append(append(append(dst, key...), ": "...), value...), "\r\n"...)

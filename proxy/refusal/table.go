@@ -58,7 +58,7 @@ var (
 	Draining      = &Refusal{"draining", 503, 503, closeGoingAway, time.Second, "the gate is shutting down; connect again to reach its successor"}
 
 	Links         = &Refusal{"links", 503, 503, closeTryLater, 5 * time.Second, "no tool server is free (--max-links); try again later"}
-	Start         = &Refusal{"start", 503, 503, closeTryLater, 5 * time.Second, "the tool server could not be started; its last words are in the gate's log"}
+	Start         = &Refusal{"start", 503, 503, closeTryLater, 5 * time.Second, "the tool server could not be started or reached; the gate's log says why"}
 	Busy          = &Refusal{"busy", 503, 503, closeTryLater, time.Second, "the tool server does not read its input; try again shortly"}
 	Ended         = &Refusal{"ended", 503, 503, closeTryLater, 0, "the tool server ended before it answered; send initialize to open a new session"}
 	EndedShared   = &Refusal{"ended", 503, 503, closeTryLater, 0, "the tool server ended before it answered; call again"}
@@ -72,6 +72,9 @@ var (
 	CallTimeout   = &Refusal{"call_timeout", 504, 504, closeTryLater, 0, "the tool server did not answer in time (--call-timeout); the call was cancelled"}
 	Cancelled     = &Refusal{"cancelled", 408, 408, closeTryLater, 0, "the call was cancelled by its client"}
 	Questions     = &Refusal{"questions", 503, 503, closeTryLater, 0, "the client has too many open requests of this server; wait until it has answered some"}
+	SessionIdle   = &Refusal{"session_end", 404, 404, closePolicy, 0, "the session was idle for too long (--idle-timeout); send initialize to open a new one"}
+	SessionOld    = &Refusal{"session_end", 404, 404, closePolicy, 0, "the session has lasted as long as one may (--session-lifetime); send initialize to open a new one"}
+	NotOpened     = &Refusal{"session_end", 404, 404, closePolicy, 0, "the session ended with its initialize, which failed: see the answer to that"}
 	SessionEnd    = &Refusal{"session_end", 404, 404, closePolicy, 0, "the session ended before the call was answered"}
 	Internal      = &Refusal{"internal", 500, mcp.CodeInternal, closeInternal, 0, "the gate failed on this request; the failure is in its log"}
 )

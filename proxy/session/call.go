@@ -63,7 +63,7 @@ func (c *call) Answer(msg *wire.Buffer, how metrics.Outcome) {
 		c.stream.Answer(msg)
 	}
 	if c.Opens && how != metrics.OK {
-		s.manager.End(s, refusal.SessionEnd) // an initialize that failed opens nothing
+		s.manager.End(s, refusal.NotOpened) // an initialize that failed opens nothing
 	}
 }
 

@@ -55,9 +55,17 @@ func NewManager(o Options, s share.Sharer) *Manager {
 	m := &Manager{options: o, sharer: s}
 	m.registry = registry.New(registry.Options[*Session]{
 		Max: o.MaxSessions, Idle: o.Idle, Lifetime: o.Lifetime,
-		OnExpire: func(s *Session, _ registry.Reason) { s.end(refusal.SessionEnd) },
+		OnExpire: func(s *Session, why registry.Reason) { s.end(expired(why)) },
 	})
 	return m
+}
+
+// expired is what a session ends with that has expired.
+func expired(why registry.Reason) *refusal.Refusal {
+	if why == registry.Lifetime {
+		return refusal.SessionOld
+	}
+	return refusal.SessionIdle
 }
 
 // Run lets sessions expire until ctx is done.

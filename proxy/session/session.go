@@ -43,6 +43,13 @@ func (s *Session) ID() string { return string(s.entry.ID()) }
 // Outbox is what is on its way to the client.
 func (s *Session) Outbox() *stream.Outbox { return s.box }
 
+// Opened tells whether the client has sent initialize.
+func (s *Session) Opened() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened
+}
+
 // Revision is the negotiated protocol revision.
 func (s *Session) Revision() string {
 	s.mu.Lock()

@@ -57,7 +57,7 @@ type Server struct {
 	over     chan struct{} // closed when Run returns
 
 	mu      sync.Mutex
-	cut     bool  // a call was in flight when the grace ran out
+	cut     bool  // a call was in flight when the grace ran out, or at Kill
 	turned  int64 // peers that were refused
 	started int64 // connections that were taken
 }
@@ -77,10 +77,14 @@ func New(o Options) *Server {
 }
 
 // Kill ends the children and their connections at once, and returns when
-// nothing of them is left. Run must have been called, and its context be done.
-func (s *Server) Kill() {
+// nothing of them is left. It tells whether calls were cut. Run must have been
+// called, and its context be done.
+func (s *Server) Kill() (cut bool) {
 	s.kill()
 	<-s.over
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cut
 }
 
 // Run serves what ln accepts until ctx is done, and then ends in good order: no

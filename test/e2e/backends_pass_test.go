@@ -9,6 +9,12 @@ import (
 	"sidegate/test/e2e/harness"
 )
 
+// saidOfBody are headers that belong to a body that is passed as it is.
+var saidOfBody = [][2]string{
+	{"Content-Encoding", "gzip"}, {"Content-Range", "bytes 0-1/9"}, {"Content-Security-Policy", "default-src 'none'"},
+	{"Content-Disposition", "inline"}, {"Content-Language", "de"}, {"Vary", "Accept"},
+}
+
 // TestPass: other paths of the server are let through where the operator says
 // so, and are not there where not.
 func TestPass(t *testing.T) {
@@ -22,6 +28,12 @@ func TestPass(t *testing.T) {
 			w.Write([]byte(strings.Repeat("x", 17<<20)))
 		case "/.well-known/teapot":
 			w.WriteHeader(http.StatusTeapot)
+		case "/.well-known/said":
+			for _, f := range saidOfBody {
+				w.Header().Set(f[0], f[1])
+			}
+			w.WriteHeader(http.StatusPartialContent)
+			w.Write([]byte("\x1f\x8b"))
 		case "/.well-known/moved":
 			w.Header().Set("Location", "http://"+u.Addr+"/.well-known/there")
 			w.WriteHeader(http.StatusFound)
@@ -69,6 +81,29 @@ func TestPass(t *testing.T) {
 		g.Do(t, harness.Bare("GET", "/.well-known/teapot")).WantStatus(t, 418)
 		if resp := g.Do(t, harness.Bare("GET", "/.well-known/moved")); resp.Status != 302 || strings.Contains(resp.Header.Get("Location"), u.Addr) {
 			t.Errorf("status %d, Location %q", resp.Status, resp.Header.Get("Location"))
+		}
+	})
+	t.Run("what is said of a body", func(t *testing.T) {
+		u.Forget()
+		asked := [][2]string{{"Accept", "text/any"}, {"Accept-Encoding", "gzip, br"}, {"Accept-Language", "de"}, {"Content-Encoding", "br"}, {"If-Range", "x"}, {"Range", "bytes=0-1"}}
+		r := harness.Bare("PUT", "/.well-known/said")
+		r.Body = []byte("the body")
+		for _, f := range asked {
+			r.Set(f[0], f[1])
+		}
+		resp := g.Do(t, r)
+		if resp.Status != 206 || string(resp.Body) != "\x1f\x8b" {
+			t.Errorf("status %d, %q", resp.Status, resp.Body)
+		}
+		for _, f := range saidOfBody {
+			if got := resp.Header.Values(f[0]); len(got) != 1 || got[0] != f[1] {
+				t.Errorf("%s came back as %q", f[0], got)
+			}
+		}
+		for _, f := range asked {
+			if got := u.Passed()[0].Header[f[0]]; len(got) != 1 || got[0] != f[1] {
+				t.Errorf("%s went as %q", f[0], got)
+			}
 		}
 	})
 	t.Run("too large", func(t *testing.T) {

@@ -23,10 +23,6 @@ import (
 	"sidegate/proxy/wire"
 )
 
-// patience is how long a test waits for what must happen. Nothing is asserted
-// about how quickly it does.
-const patience = 60 * time.Second
-
 // Settings are what Run asks of a backend.
 type Settings struct {
 	Peer       string      // what is at the other end: Echo, Silent or Deaf
@@ -131,14 +127,14 @@ func watchLeaks(t *testing.T) func(*budget) {
 	return func(b *budget) {
 		t.Helper()
 		err := goleak.Find(goroutines)
-		for end := time.Now().Add(patience); err != nil && time.Now().Before(end); {
+		for end := time.Now().Add(Patience); err != nil && time.Now().Before(end); {
 			err = goleak.Find(goroutines) // a peer in this process takes its time to end
 		}
 		if err != nil {
 			t.Error(err)
 		}
 		now := Descriptors()
-		for end := time.Now().Add(patience); now > descriptors && time.Now().Before(end); now = Descriptors() {
+		for end := time.Now().Add(Patience); now > descriptors && time.Now().Before(end); now = Descriptors() {
 			time.Sleep(5 * time.Millisecond) // a peer in this process has its own to close
 		}
 		if now > descriptors {
@@ -314,7 +310,7 @@ func (r *receiver) next(t *testing.T) string {
 	select {
 	case text := <-r.events:
 		return text
-	case <-time.After(patience):
+	case <-time.After(Patience):
 		t.Fatal("nothing came from the connection")
 		return ""
 	}

@@ -24,7 +24,7 @@ func TestCloseIsBounded(t *testing.T) {
 			})
 			l := open(t, newBackend(t, s.URL))
 			l.say(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`)
-			l.want(t, okBody)
+			l.Want(t, okBody)
 			l.say(t, `{"jsonrpc":"2.0","id":2,"method":"x"}`)
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
@@ -32,14 +32,14 @@ func TestCloseIsBounded(t *testing.T) {
 				cancel()
 			}
 			l.Close(ctx)
-			if err := l.end(t); err != nil {
+			if err := l.End(t); err != nil {
 				t.Errorf("Closed: %v", err)
 			}
 			if asked := slices.Contains(s.requests(), "DELETE /mcp"); asked == hurry {
 				t.Errorf("the server saw %q", s.requests())
 			}
-			if len(l.events) > 0 {
-				t.Errorf("got %s", l.next(t))
+			if len(l.Events) > 0 {
+				t.Errorf("got %s", l.Next(t))
 			}
 		})
 	}
@@ -61,7 +61,7 @@ func TestDeafToNotifications(t *testing.T) {
 	l := open(t, newBackend(t, s.URL))
 	l.say(t, `{"jsonrpc":"2.0","method":"note"}`)
 	l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
-	l.want(t, `"id":1`)
+	l.Want(t, `"id":1`)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	l.Close(ctx)

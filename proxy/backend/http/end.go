@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -99,4 +100,4 @@ type EndError struct {
 func (e *EndError) Error() string { return e.Brief() }
 
 // Brief is what a client may be told.
-func (e *EndError) Brief() string { return "the tool server " + e.Server + " " + e.How }
+func (e *EndError) Brief() string { return fmt.Sprintf("the tool server %q %s", e.Server, e.How) }

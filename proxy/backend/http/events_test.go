@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"sidegate/proxy/backend/contract"
 )
 
 const eventsType = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -37,9 +39,9 @@ func TestResume(t *testing.T) {
 	l := open(t, newBackend(t, s.URL))
 	l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
 	for n := 1; n < 10; n++ {
-		l.want(t, fmt.Sprintf(`"n%d"`, n))
+		l.Want(t, fmt.Sprintf(`"n%d"`, n))
 	}
-	l.want(t, okBody)
+	l.Want(t, okBody)
 	mu.Lock()
 	defer mu.Unlock()
 	if got := strings.Join(asked, " "); got != "0 1 2 3 4 5 6 7 8 9 9 9" {
@@ -72,9 +74,9 @@ func TestNotResumed(t *testing.T) {
 			})
 			l := open(t, newBackend(t, s.URL))
 			l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
-			got := l.next(t)
+			got := l.Next(t)
 			for strings.HasPrefix(got, "garbage") {
-				got = l.next(t)
+				got = l.Next(t)
 			}
 			if !strings.HasPrefix(got, "reply 1 502") || !strings.Contains(got, "ended its event stream") {
 				t.Errorf("got %s", got)
@@ -113,12 +115,12 @@ func TestListen(t *testing.T) {
 	})
 	l := open(t, newBackend(t, s.URL))
 	l.say(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`)
-	l.want(t, `"id":1`)
+	l.Want(t, `"id":1`)
 	l.say(t, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
-	l.want(t, "n1")
-	l.want(t, "n2")
-	l.want(t, "n3")
-	eventually(t, "the stream is given up", func() bool {
+	l.Want(t, "n1")
+	l.Want(t, "n2")
+	l.Want(t, "n3")
+	contract.Eventually(t, "the stream is given up", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return len(l.streams) == 0
@@ -141,15 +143,15 @@ func TestStreamAfterTheAnswer(t *testing.T) {
 		<-r.Context().Done()
 	}))))
 	l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
-	l.want(t, okBody)
-	l.want(t, "behind")
-	eventually(t, "the exchange is over", func() bool {
+	l.Want(t, okBody)
+	l.Want(t, "behind")
+	contract.Eventually(t, "the exchange is over", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return len(l.running) == 0
 	})
 	select {
-	case got := <-l.events:
+	case got := <-l.Events:
 		t.Errorf("got %s", got)
 	default:
 	}

@@ -47,6 +47,8 @@ type exchange struct {
 	request bool
 	opens   bool   // it opens the session, or tells the transport
 	settles bool   // it is notifications/initialized
+	repeats bool   // it may be sent again when it is not known whether the server has it
+	fresh   bool   // it is sent again, on a new connection
 	cancels string // the id of the call that it cancels
 
 	written  bool // guarded by conn.mu, like what follows
@@ -102,6 +104,7 @@ func (x *exchange) load(msg *wire.Buffer, header []byte) {
 		x.request = true
 		x.id = append(x.id, x.env.ID.Of(msg.B)...)
 		x.opens = string(x.env.Method) == mcp.MethodInitialize
+		x.repeats = repeatable(x.env.Method)
 	case wire.Notification:
 		x.settles = string(x.env.Method) == "notifications/initialized"
 		if string(x.env.Method) == mcp.MethodCancelled {
@@ -148,13 +151,19 @@ func (x *exchange) post() {
 		x.conn.await(x)
 	}
 	err := x.sendMessage()
-	if !x.opens { // which may have to be sent again
-		x.msg.Release()
-		x.msg = nil
+	if !x.opens && !x.repeats { // which may have to be sent again
+		x.drop()
 	}
 	x.conn.written(x)
 	if err == nil {
-		err = x.receive("POST")
+		if err = x.receive("POST"); x.repeats && x.again(err) {
+			if err = x.sendMessage(); err == nil {
+				err = x.receive("POST")
+			}
+		}
+	}
+	if !x.opens {
+		x.drop()
 	}
 	if err != nil {
 		x.broken(err)
@@ -171,6 +180,12 @@ func (x *exchange) post() {
 		x.takeRefusal()
 	}
 	x.detach()
+}
+
+// drop releases the message.
+func (x *exchange) drop() {
+	x.msg.Release()
+	x.msg = nil
 }
 
 // sendMessage writes the POST.
@@ -206,14 +221,26 @@ func (x *exchange) ask(method, lastID string) error {
 	if err := x.send(nil); err != nil {
 		return err
 	}
+	err := x.receive(method)
+	if !x.again(err) {
+		return err
+	}
+	if err := x.send(nil); err != nil {
+		return err
+	}
 	return x.receive(method)
 }
 
 // send writes the request, out and then rest. A connection of the pool that
 // takes nothing of it has been closed, and is left for another.
 func (x *exchange) send(rest []byte) error {
+	get := x.backend.pool.get
+	if x.fresh {
+		get, x.fresh = x.backend.pool.fresh, false
+	}
+	x.head.buf = x.head.buf[:0]
 	for {
-		u, err := x.backend.pool.get(x.conn.ctx)
+		u, err := get(x.conn.ctx)
 		if err != nil {
 			return &unreachable{err}
 		}
@@ -240,6 +267,9 @@ func (x *exchange) send(rest []byte) error {
 func (x *exchange) receive(method string) error {
 	if err := x.head.read(x.up.r); err != nil {
 		return err
+	}
+	if x.head.encoded {
+		return misframed("it is compressed, which was not asked for")
 	}
 	x.body.start(x.up.r, &x.head, method)
 	return nil

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"sidegate/proxy/backend/contract"
 )
 
 // okBody is an answer to the call of these tests.
@@ -119,7 +121,7 @@ func TestFraming(t *testing.T) {
 			s := newScript(t, func(*http.Request, string) text { return text{test.response, !test.again} })
 			l := open(t, newBackend(t, s.URL))
 			l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
-			for got := l.next(t); ; got = l.next(t) {
+			for got := l.Next(t); ; got = l.Next(t) {
 				if strings.HasPrefix(got, "reply 1 200") {
 					continue
 				}
@@ -130,7 +132,7 @@ func TestFraming(t *testing.T) {
 				}
 				break
 			}
-			eventually(t, "the connection is kept or not", func() bool {
+			contract.Eventually(t, "the connection is kept or not", func() bool {
 				l.backend.pool.mu.Lock()
 				defer l.backend.pool.mu.Unlock()
 				return (len(l.backend.pool.idle) == 1) == test.again && (s.count() == 1) == test.again
@@ -147,7 +149,7 @@ func TestFramingOfEvents(t *testing.T) {
 	})
 	l := open(t, newBackend(t, s.URL))
 	l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
-	l.want(t, "reply 1 502", "begin with its size")
+	l.Want(t, "reply 1 502", "begin with its size")
 	if got := s.requests(); len(got) != 1 {
 		t.Errorf("requests: %q", got)
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+
+	"sidegate/proxy/backend/contract"
 )
 
 // TestAuthorization: what the client is let in with goes along with what is
@@ -24,9 +26,9 @@ func TestAuthorization(t *testing.T) {
 	})
 	l := open(t, newBackend(t, s.URL))
 	l.sayWith(t, "X-Client: 1\r\nauthorization: Bearer a\r\n", `{"jsonrpc":"2.0","id":1,"method":"initialize"}`)
-	l.want(t, okBody)
+	l.Want(t, okBody)
 	l.sayWith(t, "X-Client: 2\r\nAuthorization: Bearer b\r\n", `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
-	eventually(t, "the stream for what is unasked", func() bool { return len(s.requests()) == 3 })
+	contract.Eventually(t, "the stream for what is unasked", func() bool { return len(s.requests()) == 3 })
 	l.Close(context.Background())
 	mu.Lock()
 	defer mu.Unlock()
@@ -50,14 +52,14 @@ func TestOldRefuses(t *testing.T) {
 	for range 2 { // before the transport is known, and after
 		l := open(t, b)
 		l.sayWith(t, "Authorization: Bearer bad\r\n", initialize)
-		l.want(t, "reply 1 401", "Www-Authenticate: Bearer\r\n")
+		l.Want(t, "reply 1 401", "Www-Authenticate: Bearer\r\n")
 		l.Close(context.Background())
-		if got := len(l.events); got != 0 {
-			t.Errorf("%d more reports: %s", got, l.next(t))
+		if got := len(l.Events); got != 0 {
+			t.Errorf("%d more reports: %s", got, l.Next(t))
 		}
 		l = open(t, b)
 		l.sayWith(t, "Authorization: Bearer good\r\n", initialize)
-		l.want(t, `"path":"/m"`)
+		l.Want(t, `"path":"/m"`)
 		l.Close(context.Background())
 	}
 }
@@ -70,10 +72,10 @@ func TestEarlyRefusal(t *testing.T) {
 		w.WriteHeader(413)
 	})), func(c *Config) { c.MaxQueue = 64 << 20 }))
 	l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
-	l.want(t, "reply 1 502", "status 413")
+	l.Want(t, "reply 1 502", "status 413")
 	text := request(16 << 20)
 	for range 3 {
 		l.say(t, "%s", text)
-		l.want(t, "reply 1 502")
+		l.Want(t, "reply 1 502")
 	}
 }

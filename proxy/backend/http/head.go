@@ -40,9 +40,9 @@ type head struct {
 	keeps     bool // the server says that it keeps the connection
 	keepTime  time.Duration
 
-	kind     []byte // Content-Type
-	session  []byte // Mcp-Session-Id
-	encoding []byte
+	kind    []byte // Content-Type
+	session []byte // Mcp-Session-Id
+	encoded bool   // it has a Content-Encoding
 }
 
 // field is a header line: where its name and its value stand in buf.
@@ -54,8 +54,9 @@ func (h *head) valueOf(f field) []byte { return h.buf[f.value:f.end] }
 // read reads a response's head, past those that only say that one will come.
 // An error is a misframed or that of r; io.EOF: nothing came at all.
 func (h *head) read(r *bufio.Reader) error {
+	h.buf = h.buf[:0]
 	for range maxInterim {
-		*h = head{buf: h.buf[:0], fields: h.fields[:0], length: -1}
+		*h = head{buf: h.buf, fields: h.fields[:0], length: -1}
 		if err := h.statusLine(r); err != nil {
 			return err
 		}
@@ -174,8 +175,6 @@ func (h *head) frame() error {
 		return misframed("it has a Transfer-Encoding and is HTTP/1.0")
 	case h.status == 204 && (h.hasCoding || h.length > 0):
 		return misframed("it has the status 204 and a body")
-	case len(h.encoding) > 0 && !is(h.encoding, "identity"):
-		return misframed("it is compressed, which was not asked for")
 	}
 	if h.minor == '0' && !h.keeps {
 		h.closes = true
@@ -202,7 +201,7 @@ func (h *head) learn(name, value []byte) error {
 	case is(name, "Keep-Alive"):
 		h.keepTime = keepTime(value)
 	case is(name, "Content-Encoding"):
-		h.encoding = value
+		h.encoded = h.encoded || len(value) > 0 && !is(value, "identity")
 	case is(name, "Content-Type"):
 		if h.kind != nil {
 			return misframed("it has several Content-Types")
@@ -227,7 +226,7 @@ func (h *head) idle() time.Duration {
 	if h.keepTime != 0 {
 		return h.keepTime
 	}
-	return maxIdleTime
+	return idleTime
 }
 
 // isType tells whether the body is of a media type, whatever its parameters.

@@ -9,7 +9,9 @@
 // end in two places is refused and its connection dropped. Upstream
 // connections are pooled for all sessions of a Backend and looked at before
 // they are used again, so a server that was restarted between two calls is not
-// noticed. A request is sent a second time only if nothing of it was written.
+// noticed. A request is sent a second time only if nothing of it was written,
+// or if it changes nothing and the connection, one of the pool, ended before the
+// first byte of the response.
 //
 // It imports backend, wire and mcp, nothing else of ours, and is handed what
 // it needs: it reads no flag, no file and no environment.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,9 +16,6 @@ import (
 	"sidegate/proxy/backend/contract"
 	"sidegate/proxy/wire"
 )
-
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -154,70 +150,15 @@ func halfClose(w http.ResponseWriter) error {
 	return err
 }
 
-// recorder is a receiver that keeps what it gets, as text.
-type recorder struct {
-	events chan string
-	closed chan error
-}
-
-func newRecorder() *recorder {
-	return &recorder{make(chan string, 1000), make(chan error, 1)}
-}
-
-func (r *recorder) Message(msg *wire.Buffer, _ *wire.Envelope) {
-	r.events <- string(msg.B)
-	msg.Release()
-}
-func (r *recorder) TooLong(id []byte, _ int64) { r.events <- fmt.Sprintf("too long %s", id) }
-func (r *recorder) Garbage(id []byte)          { r.events <- fmt.Sprintf("garbage %s", id) }
-func (r *recorder) Reply(id []byte, reply *backend.Reply) {
-	r.events <- fmt.Sprintf("reply %s %d %s|%s|%s|%s", id, reply.Status, reply.Type, reply.Header, reply.Body, reply.Reason)
-}
-func (r *recorder) Closed(err error) { r.closed <- err }
-
-func (r *recorder) next(t testing.TB) string {
-	t.Helper()
-	select {
-	case text := <-r.events:
-		return text
-	case <-time.After(patience):
-		t.Fatal("nothing came")
-		return ""
-	}
-}
-
-// want waits for what comes next, and wants all of these words in it.
-func (r *recorder) want(t testing.TB, words ...string) string {
-	t.Helper()
-	got := r.next(t)
-	for _, w := range words {
-		if !strings.Contains(got, w) {
-			t.Fatalf("got %s, want %q in it", got, w)
-		}
-	}
-	return got
-}
-
-func (r *recorder) end(t testing.TB) error {
-	t.Helper()
-	select {
-	case err := <-r.closed:
-		return err
-	case <-time.After(patience):
-		t.Fatal("Closed was not called")
-		return nil
-	}
-}
-
 // link is one connection of a test, which ends with it.
 type link struct {
 	*conn
-	*recorder
+	*contract.Recorder
 }
 
 func open(t testing.TB, b *Backend) link {
 	t.Helper()
-	r := newRecorder()
+	r := contract.NewRecorder()
 	c, err := b.Open(context.Background(), r)
 	if err != nil {
 		t.Fatal(err)
@@ -238,15 +179,5 @@ func (l link) sayWith(t testing.TB, header, format string, args ...any) {
 	msg.B = fmt.Appendf(msg.B, format, args...)
 	if err := l.SendWith(msg, []byte(header)); err != nil {
 		t.Fatalf("Send: %v", err)
-	}
-}
-
-// eventually waits for what must become true.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("in vain: %s", what)
-		}
 	}
 }

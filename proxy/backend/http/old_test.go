@@ -9,6 +9,9 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"sidegate/proxy/backend"
 	"sidegate/proxy/backend/contract"
 )
@@ -127,11 +130,12 @@ func TestOldEndpoints(t *testing.T) {
 			l.say(t, initialize)
 			switch {
 			case strings.HasPrefix(want, `"path"`):
-				l.want(t, want)
+				l.Want(t, want)
 			case want == "":
-				l.want(t, "reply 1 502", "status 405")
+				l.Want(t, "reply 1 502", "status 405")
 			default:
-				if err := l.end(t); err == nil || !strings.Contains(err.Error(), want) {
+				l.Want(t, "reply 1 502", "names an endpoint", want)
+				if err := l.End(t); err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("Closed: %v, want %q in it", err, want)
 				}
 			}
@@ -164,9 +168,9 @@ func TestTransportIsLookedForAgain(t *testing.T) {
 		mu.Unlock()
 		l := open(t, b)
 		l.say(t, initialize)
-		l.want(t, `"id":1,"result"`)
+		l.Want(t, `"id":1,"result"`)
 		l.Close(context.Background())
-		if err := l.end(t); err != nil {
+		if err := l.End(t); err != nil {
 			t.Errorf("%d: %v", i, err)
 		}
 	}
@@ -179,8 +183,99 @@ func TestNeither(t *testing.T) {
 			http.Error(w, "no", status)
 		}))))
 		l.say(t, initialize)
-		l.want(t, "reply 1 502", fmt.Sprintf("status %d", status))
+		l.Want(t, "reply 1 502", fmt.Sprintf("status %d", status))
 		l.say(t, `{"jsonrpc":"2.0","id":2,"method":"tools/list"}`) // and the connection lives on
-		l.want(t, "reply 2 502")
+		l.Want(t, "reply 2 502")
+	}
+}
+
+// oldScript is an old server that opens its stream with opening, and answers a
+// POST to /m with body and to the endpoint itself with 405.
+func oldScript(opening, body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == "GET":
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w, opening)
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		case r.URL.Path == "/m":
+			_, _ = io.ReadAll(r.Body)
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, body)
+		default:
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		}
+	})
+}
+
+// TestOldFirstEvents: the endpoint may come behind events of other types, and
+// not behind a message.
+func TestOldFirstEvents(t *testing.T) {
+	const endpoint = "event: endpoint\ndata: /m\n\n"
+	for opening, want := range map[string]string{
+		"event: hello\ndata: x\n\nevent: ping\ndata: y\n\n" + endpoint: `"result"`,
+		": a comment\n\n" + endpoint:                                   `"result"`,
+		"event: message\ndata: {}\n\n" + endpoint:                      "status 405; is the URL",
+		"data: {}\n\n" + endpoint:                                      "status 405; is the URL",
+	} {
+		l := open(t, newBackend(t, serve(t, oldScript(opening, okBody))))
+		l.say(t, initialize)
+		l.Want(t, want)
+	}
+}
+
+// TestOldAnsweredAtOnce: the answer may be in the response to the POST. What is
+// no answer to the call there is dropped.
+func TestOldAnsweredAtOnce(t *testing.T) {
+	const stream = "event: endpoint\ndata: /m\n\nevent: message\ndata: " + `{"jsonrpc":"2.0","id":1,"result":{"on":"the stream"}}` + "\n\n"
+	for body, want := range map[string]string{
+		`{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}`: `"message":"m"`,
+		`{"status":"ok"}`: "the stream",
+		`{"jsonrpc":"2.0","id":7,"result":{"on":"the POST"}}`: "the stream",
+		`Accepted`: "the stream",
+	} {
+		opening := stream
+		if want != "the stream" {
+			opening = stream[:strings.Index(stream, "event: message")]
+		}
+		l := open(t, newBackend(t, serve(t, oldScript(opening, body))))
+		l.say(t, initialize)
+		l.Want(t, want)
+		if want == "the stream" {
+			continue
+		}
+		l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`) // and the session is open
+		l.Want(t, want)
+	}
+}
+
+// TestOldLookIsBounded: a server that says nothing to the look for HTTP+SSE is
+// one that has none.
+func TestOldLookIsBounded(t *testing.T) {
+	t.Parallel()
+	l := open(t, newBackend(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "GET" {
+			<-r.Context().Done()
+			return
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}))))
+	l.say(t, initialize)
+	l.Want(t, "reply 1 502", "status 404; is the URL")
+}
+
+// TestPlainToTLS: an operator is asked whether the URL should be one of https
+// where the first exchange ends as one does with a server that speaks TLS.
+func TestPlainToTLS(t *testing.T) {
+	for first, hint := range map[string]bool{"": true, "\x15\x03\x01\x00\x02\x02\x0a": true, "\x15\x03\x01\x00\x02\x02\x46": true, "220 mail\r\n": false, "HTTP": false} {
+		core, logs := observer.New(zap.WarnLevel)
+		s := newScript(t, func(*http.Request, string) text { return text{first, true} })
+		l := open(t, newBackend(t, s.URL, func(c *Config) { c.Log = zap.New(core) }))
+		l.say(t, initialize)
+		l.Want(t, "reply 1 502")
+		if text := fmt.Sprint(logs.All()[0].ContextMap()); strings.Contains(text, "HTTPS?") != hint {
+			t.Errorf("%q: logged %s", first, text)
+		}
 	}
 }

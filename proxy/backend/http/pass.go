@@ -39,9 +39,13 @@ func (b *Backend) Pass(ctx context.Context, r *backend.PassRequest) (*backend.Re
 	return reply, nil
 }
 
-// composePass writes the request, framed anew.
+// composePass writes the request, framed anew. The client unpacks the response,
+// if it is one that can.
 func (x *exchange) composePass(r *backend.PassRequest) {
-	x.out = appendRequest(x.out[:0], r.Method, r.Target, x.backend.origin.host)
+	x.out = appendTarget(x.out[:0], r.Method, r.Target, x.backend.origin.host)
+	if lineOf(r.Header, "Accept-Encoding:") == nil {
+		x.out = append(x.out, identity...)
+	}
 	x.out = append(x.out, r.Header...)
 	if r.Type != "" && plain([]byte(r.Type)) {
 		x.out = append(append(append(x.out, "Content-Type: "...), r.Type...), "\r\n"...)
@@ -56,8 +60,9 @@ func (x *exchange) composePass(r *backend.PassRequest) {
 // pass sends what was composed until a connection takes it, and reads the
 // response.
 func (x *exchange) pass(ctx context.Context, r *backend.PassRequest) (*backend.Reply, error) {
+	get := x.backend.pool.get
 	for {
-		u, err := x.backend.pool.get(ctx)
+		u, err := get(ctx)
 		if err != nil {
 			return nil, &unreachable{err}
 		}
@@ -72,6 +77,10 @@ func (x *exchange) pass(ctx context.Context, r *backend.PassRequest) (*backend.R
 			}
 			stop()
 			u.close()
+			if err != nil && ctx.Err() == nil && safe(r.Method) && x.head.lost(u, err) {
+				get = x.backend.pool.fresh
+				continue
+			}
 			return reply, err
 		}
 		stop()

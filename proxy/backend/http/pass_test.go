@@ -44,10 +44,10 @@ func TestPass(t *testing.T) {
 		request backend.PassRequest
 		want    string
 	}{
-		{"GET", backend.PassRequest{Method: "GET", Target: "/.well-known/x?y=z", Header: []byte("X-Client: c\r\n")}, "203 text/plain|X-Mine: 1\r\nCache-Control: max-age=5\r\n|GET /.well-known/x?y=z c   0"},
+		{"GET", backend.PassRequest{Method: "GET", Target: "/.well-known/x?y=z", Header: []byte("X-Client: c\r\n")}, "203 text/plain|Cache-Control: max-age=5\r\nX-Mine: 1\r\n|GET /.well-known/x?y=z c   0"},
 		{"POST", backend.PassRequest{Method: "POST", Target: "/register", Type: "application/json", Body: []byte("{}")}, "|POST /register  application/json {} 2"},
 		{"POST without a body", backend.PassRequest{Method: "POST", Target: "/p"}, "|POST /p    0"},
-		{"HEAD", backend.PassRequest{Method: "HEAD", Target: "/h"}, "203 text/plain|X-Mine: 1\r\nCache-Control: max-age=5\r\n|"},
+		{"HEAD", backend.PassRequest{Method: "HEAD", Target: "/h"}, "203 text/plain|Cache-Control: max-age=5\r\nX-Mine: 1\r\n|"},
 		{"a redirect within", backend.PassRequest{Method: "GET", Target: "/moved"}, "302 |Location: /new?x=y\r\n|"},
 		{"a redirect elsewhere", backend.PassRequest{Method: "GET", Target: "/away"}, "302 |Location: https://example.com/\r\n|"},
 		{"too large", backend.PassRequest{Method: "GET", Target: "/large"}, "larger than the limit"},
@@ -77,4 +77,29 @@ func TestPass(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+}
+
+// TestPassEndToEnd: what is said of a body that is passed as it is goes along
+// with it, both ways.
+func TestPassEndToEnd(t *testing.T) {
+	const lines = "Content-Encoding: gzip\r\nContent-Range: bytes 0-1/9\r\nContent-Security-Policy: default-src 'none'\r\nContent-Disposition: inline\r\nContent-Language: de\r\nVary: Accept\r\n"
+	seen := make(chan http.Header, 1)
+	s := newScript(t, func(r *http.Request, _ string) text {
+		seen <- r.Header
+		return reply(206, "Keep-Alive: timeout=9\r\nContent-Type: x/y\r\n"+lines, "\x1f\x8b")
+	})
+	b := newBackend(t, s.URL)
+	for header, want := range map[string]string{"": "identity", "Accept-Encoding: gzip, br\r\n": "gzip, br", "X: y\r\naccept-encoding: br\r\n": "br"} {
+		r, err := b.Pass(context.Background(), &backend.PassRequest{Method: "PUT", Target: "/x", Header: []byte(header + "Content-Encoding: br\r\n"), Body: []byte("b")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Status != 206 || r.Type != "x/y" || string(r.Header) != lines || string(r.Body) != "\x1f\x8b" {
+			t.Errorf("got %d %s\n%s\n%q", r.Status, r.Type, r.Header, r.Body)
+		}
+		got := <-seen
+		if coding := fmt.Sprint(got["Accept-Encoding"], got["Content-Encoding"]); coding != "["+want+"] [br]" {
+			t.Errorf("with %q the server saw %s", header, coding)
+		}
+	}
 }

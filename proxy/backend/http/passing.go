@@ -7,7 +7,7 @@ import (
 
 // stays are the response headers that are not the client's: those of one
 // connection (RFC 9110, 7.6.1), those that the gate gives by itself, and those
-// that would lead past it.
+// that would lead past it. appendPassing keeps back some more.
 var stays = map[string]bool{
 	"connection":          true,
 	"keep-alive":          true,
@@ -19,10 +19,10 @@ var stays = map[string]bool{
 	"transfer-encoding":   true,
 	"upgrade":             true,
 
+	"content-length":       true,
+	"content-type":         true,
 	"date":                 true,
 	"server":               true,
-	"cache-control":        true,
-	"vary":                 true,
 	"x-accel-buffering":    true,
 	"mcp-session-id":       true,
 	"mcp-protocol-version": true,
@@ -33,28 +33,30 @@ var stays = map[string]bool{
 
 const longestStay = 24 // bytes: longer names stand not in stays
 
-// appendPassing appends the header lines that are for the client, each ended by
-// CRLF.
+// appendPassing appends the header lines of a message's response that are for
+// the client, each ended by CRLF. The gate writes the body anew, says by itself
+// what of it may be kept in a cache, and what it depends on.
 func (h *head) appendPassing(dst []byte) []byte {
 	for _, f := range h.fields {
-		if name := h.nameOf(f); !h.keepsBack(name) {
+		name := h.nameOf(f)
+		ofMessage := begins(name, "content-") || is(name, "Cache-Control") || is(name, "Vary")
+		if !ofMessage && !h.keepsBack(name) {
 			dst = appendLine(dst, name, h.valueOf(f))
 		}
 	}
 	return dst
 }
 
-// appendPassed is appendPassing for a response that is no message's: it may be
-// kept in a cache, and a redirect within the server's origin, base, becomes one
-// within the gate's.
+// appendPassed is appendPassing for a response that is no message's: its body is
+// passed as it is, and so is what is said of it. A redirect within the server's
+// origin, base, becomes one within the gate's.
 func (h *head) appendPassed(dst []byte, base string) []byte {
-	dst = h.appendPassing(dst)
 	for _, f := range h.fields {
 		switch name := h.nameOf(f); {
-		case is(name, "Cache-Control"):
-			dst = appendLine(dst, name, h.valueOf(f))
 		case is(name, "Location"):
 			dst = appendLine(dst, name, relative(h.valueOf(f), base))
+		case !h.keepsBack(name):
+			dst = appendLine(dst, name, h.valueOf(f))
 		}
 	}
 	return dst
@@ -78,7 +80,7 @@ func (h *head) keepsBack(name []byte) bool {
 			return true
 		}
 	}
-	return begins(name, "content-") || begins(name, "access-control-") || h.hopByHop(name)
+	return begins(name, "access-control-") || h.hopByHop(name)
 }
 
 func begins(name []byte, want string) bool {

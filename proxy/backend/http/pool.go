@@ -11,8 +11,12 @@ import (
 )
 
 const (
-	maxIdle     = 64 // connections kept
-	maxIdleTime = 60 * time.Second
+	maxIdle     = 64               // connections kept
+	maxIdleTime = 60 * time.Second // where the server says for how long it keeps them
+
+	// idleTime is for servers that do not say it: one that closes a connection
+	// just when a call is sent on it loses the call. Many close after 5 s.
+	idleTime = 4 * time.Second
 )
 
 // pool keeps the connections to one server that nobody uses. It keeps them as
@@ -70,8 +74,9 @@ func (p *pool) leave() {
 
 // get returns a connection of the pool that is good, or else a new one, with
 // its read buffer.
-func (p *pool) get(ctx context.Context) (u *upstream, err error) {
-	for u = p.take(); u != nil; u = p.take() {
+func (p *pool) get(ctx context.Context) (*upstream, error) {
+	u := p.take()
+	for ; u != nil; u = p.take() {
 		if u.usable() {
 			u.reused = true
 			break
@@ -79,9 +84,7 @@ func (p *pool) get(ctx context.Context) (u *upstream, err error) {
 		u.close()
 	}
 	if u == nil {
-		if u, err = p.dial(ctx); err != nil {
-			return nil, err
-		}
+		return p.fresh(ctx)
 	}
 	u.borrow()
 	return u, nil
@@ -145,6 +148,16 @@ func (p *pool) expire() {
 	})
 	p.timed = false
 	p.watch()
+}
+
+// fresh returns a new connection, with its read buffer.
+func (p *pool) fresh(ctx context.Context) (*upstream, error) {
+	u, err := p.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u.borrow()
+	return u, nil
 }
 
 // dial makes a connection. The error has words for a client.

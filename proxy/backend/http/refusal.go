@@ -1,11 +1,13 @@
 package http
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -29,6 +31,9 @@ func (x *exchange) broken(err error) {
 		return
 	}
 	text := brokenText(err, x.backend.origin.base())
+	if x.meetsTLS(err) {
+		text += "; does it speak HTTPS? Then its URL begins with https://"
+	}
 	if !x.request {
 		x.backend.warn("a notification or an answer did not reach the tool server", zap.String("error", text))
 		return
@@ -39,6 +44,19 @@ func (x *exchange) broken(err error) {
 	}
 	x.backend.warn("a call was not answered by the tool server", zap.String("reason", text))
 	x.conn.receiver.reply(x.id, &backend.Reply{Status: status, Reason: brief(err)})
+}
+
+// meetsTLS tells whether the first exchange with a server ended as one does with
+// a server that speaks TLS: without a word, or with an alert.
+func (x *exchange) meetsTLS(err error) bool {
+	b := x.backend
+	if !x.opens || b.origin.scheme != "http" || b.newer.Load() || b.older.Load() {
+		return false
+	}
+	if len(x.head.buf) == 0 {
+		return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	}
+	return bytes.HasPrefix(x.head.buf, []byte{21, 3}) // RFC 8446, 5.1: an alert, of SSL 3 or TLS
 }
 
 // brief says what happened to a client, who need not know where the tool server
@@ -118,7 +136,11 @@ func (x *exchange) takeRefusal() {
 	case status < 400:
 		x.lost("the tool server redirects (status %d), which is not followed; give the gate the URL that it redirects to", status)
 	default:
-		x.refuseWith(502, fmt.Sprintf("the tool server refused the call with status %d", status), fault.Error.Message)
+		reason := fmt.Sprintf("the tool server refused the call with status %d", status)
+		if x.opens && fault.Error.Message == "" && (status == 404 || status == 405 || status == 501) {
+			reason += "; is the URL that of an MCP endpoint? An HTTP+SSE server's is mostly /sse"
+		}
+		x.refuseWith(502, reason, fault.Error.Message)
 	}
 }
 

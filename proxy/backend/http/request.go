@@ -7,11 +7,19 @@ import (
 	"sidegate/proxy/mcp"
 )
 
+// identity is in every request of the gate's own: nothing is unpacked here.
+const identity = "Accept-Encoding: identity\r\n"
+
 // appendRequest appends the beginning of a request's head, up to and with the
-// headers that every request has.
+// headers that every request of the gate's own has.
 func appendRequest(dst []byte, method, target, host string) []byte {
+	return append(appendTarget(dst, method, target, host), identity...)
+}
+
+// appendTarget appends the request line and the Host header.
+func appendTarget(dst []byte, method, target, host string) []byte {
 	dst = append(append(append(append(dst, method...), ' '), target...), " HTTP/1.1\r\nHost: "...)
-	return append(append(dst, host...), "\r\nAccept-Encoding: identity\r\n"...)
+	return append(append(dst, host...), "\r\n"...)
 }
 
 // appendPost appends the beginning of the request that carries a message.
@@ -34,9 +42,12 @@ func appendSession(dst []byte, session, revision string) []byte {
 }
 
 // authorization is the Authorization line among header lines, nil without one.
-func authorization(header []byte) []byte {
+func authorization(header []byte) []byte { return lineOf(header, "Authorization:") }
+
+// lineOf is the line that begins so, nil without one.
+func lineOf(header []byte, beginning string) []byte {
 	for line := range bytes.Lines(header) {
-		if begins(line, "Authorization:") {
+		if begins(line, beginning) {
 			return line
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -15,6 +16,10 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"sidegate/proxy/backend/contract"
 )
 
 // sdkServer is a server of the Go SDK with a tool that reports progress, asks
@@ -45,7 +50,7 @@ const initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"pro
 func (l link) initialize(t testing.TB) {
 	t.Helper()
 	l.say(t, initialize)
-	l.want(t, `"id":1,`, `"protocolVersion":"2025-11-25"`)
+	l.Want(t, `"id":1,`, `"protocolVersion":"2025-11-25"`)
 	l.say(t, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
 }
 
@@ -53,7 +58,7 @@ func (l link) wantEcho(t testing.TB, id int) {
 	t.Helper()
 	l.say(t, `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"echo","arguments":{"text":"%d"}}}`, id, id)
 	for {
-		got := l.next(t)
+		got := l.Next(t)
 		if strings.Contains(got, "list_changed") {
 			continue
 		}
@@ -89,15 +94,15 @@ func TestSDK(t *testing.T) {
 				l.wantEcho(t, 2)
 				if test.asks {
 					l.say(t, `{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"echo","arguments":{"text":"3"},"_meta":{"progressToken":3}}}`)
-					l.want(t, `"notifications/progress"`, `"progressToken":3`)
-					l.want(t, `"said 3"`)
+					l.Want(t, `"notifications/progress"`, `"progressToken":3`)
+					l.Want(t, `"said 3"`)
 					l.askPing(t)
 				}
 				if test.unasked {
 					l.wantUnasked(t, s)
 				}
 				l.Close(context.Background())
-				if err := l.end(t); err != nil {
+				if err := l.End(t); err != nil {
 					t.Errorf("Closed: %v", err)
 				}
 			}
@@ -109,23 +114,23 @@ func TestSDK(t *testing.T) {
 func (l link) askPing(t *testing.T) {
 	t.Helper()
 	l.say(t, `{"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"ask","arguments":{"text":""}}}`)
-	question := l.want(t, `"ping"`)
+	question := l.Want(t, `"ping"`)
 	_, id, _ := strings.Cut(question, `"id":`)
 	id = id[:strings.IndexAny(id, ",}")]
 	l.say(t, `{"jsonrpc":"2.0","id":%s,"result":{}}`, id)
-	l.want(t, `the client is there`)
+	l.Want(t, `the client is there`)
 }
 
 // wantUnasked has the server say something unasked until it is heard: the
 // stream for it may not be open yet.
 func (l link) wantUnasked(t *testing.T, s *mcp.Server) {
 	t.Helper()
-	eventually(t, "something unasked", func() bool {
+	contract.Eventually(t, "something unasked", func() bool {
 		mcp.AddTool(s, &mcp.Tool{Name: "late"}, func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, any, error) {
 			return nil, nil, nil
 		})
 		select {
-		case got := <-l.events:
+		case got := <-l.Events:
 			return strings.Contains(got, "notifications/tools/list_changed")
 		case <-time.After(100 * time.Millisecond):
 			return false
@@ -152,13 +157,17 @@ func TestTLS(t *testing.T) {
 		l.wantEcho(t, id+2)
 	}
 
-	bad := newBackend(t, server.URL)
+	core, logs := observer.New(zap.WarnLevel)
+	bad := newBackend(t, server.URL, func(c *Config) { c.Log = zap.New(core) })
 	if err := bad.Check(context.Background()); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("Check of a server with a certificate of nobody's: %v", err)
 	}
 	l = open(t, bad)
 	l.say(t, initialize)
-	l.want(t, "reply 1 503", "TLS", "certificate")
+	l.Want(t, "reply 1 503", "cannot be reached")
+	if text := fmt.Sprint(logs.All()[0].ContextMap()); !strings.Contains(text, "TLS") || !strings.Contains(text, "certificate") {
+		t.Errorf("logged %s", text)
+	}
 }
 
 func TestUnixSocket(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sidegate/proxy/backend"
+	"sidegate/proxy/backend/contract"
 )
 
 // answering answers every request in JSON; what is no request with 202.
@@ -86,9 +87,9 @@ func TestStatuses(t *testing.T) {
 			})
 			l := open(t, newBackend(t, s.URL))
 			l.say(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`)
-			l.want(t, test.want)
+			l.Want(t, test.want)
 			l.Close(context.Background())
-			l.end(t)
+			l.End(t)
 		})
 	}
 }
@@ -104,7 +105,7 @@ func TestTooLong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := open(t, newBackend(t, always(t, response).URL, func(c *Config) { c.MaxMessage = 1000 }))
 			l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
-			l.want(t, "too long 1")
+			l.Want(t, "too long 1")
 		})
 	}
 }
@@ -127,8 +128,8 @@ func TestSession(t *testing.T) {
 		l := open(t, newBackend(t, s.URL+"/path?k=v"))
 		l.sayWith(t, "X-Client: a\r\n", `{"jsonrpc":"2.0","id":1,"method":"initialize"}`)
 		l.sayWith(t, "X-Client: b\r\n", `{"jsonrpc":"2.0","id":2,"method":"x"}`)
-		l.want(t, `"id":1`)
-		l.want(t, `"id":2`)
+		l.Want(t, `"id":1`)
+		l.Want(t, `"id":2`)
 		l.Close(context.Background())
 		want := fmt.Sprintf(`["POST /mcp/path?k=v ||a" "POST /mcp/path?k=v s~1|%s|b" "DELETE /mcp/path?k=v s~1|%s|"]`, sent, sent)
 		mu.Lock()
@@ -136,7 +137,7 @@ func TestSession(t *testing.T) {
 			t.Errorf("the server saw\n%s, want\n%s", got, want)
 		}
 		mu.Unlock()
-		if err := l.end(t); err != nil {
+		if err := l.End(t); err != nil {
 			t.Errorf("Closed: %v", err)
 		}
 	}
@@ -166,9 +167,9 @@ func TestSessionGone(t *testing.T) {
 				})
 				l := open(t, newBackend(t, s.URL))
 				l.say(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`)
-				l.want(t, `"id":1`)
+				l.Want(t, `"id":1`)
 				l.say(t, "%s", message)
-				err := l.end(t)
+				err := l.End(t)
 				if brief, ok := err.(interface{ Brief() string }); !ok || !strings.Contains(brief.Brief(), "has ended the session") {
 					t.Errorf("Closed: %v", err)
 				}
@@ -187,10 +188,10 @@ func TestSessionGone(t *testing.T) {
 		})
 		l := open(t, newBackend(t, s.URL))
 		l.say(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`)
-		l.want(t, `"id":1`)
+		l.Want(t, `"id":1`)
 		for range 2 {
 			l.say(t, `{"jsonrpc":"2.0","id":2,"method":"x"}`)
-			l.want(t, "no such method")
+			l.Want(t, "no such method")
 		}
 	})
 }
@@ -213,20 +214,20 @@ func TestRestart(t *testing.T) {
 			l.say(t, `{"jsonrpc":"2.0","id":%d,"method":"x"}`, id)
 		}
 		for range 8 {
-			l.want(t, `"result":{}`)
+			l.Want(t, `"result":{}`)
 		}
 		s.CloseClientConnections()
 		s.Close()
 		if n == 2 {
 			l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
-			l.want(t, "reply 1 503", "cannot be reached at http://"+address)
+			l.Want(t, "reply 1 503", "the tool server cannot be reached; try again shortly")
 			if err := b.Check(context.Background()); err == nil {
 				t.Error("Check says that a server is there")
 			}
 		}
 		s = httptest.NewUnstartedServer(handler)
 		s.Listener.Close()
-		eventually(t, "the port is free", func() (ok bool) {
+		contract.Eventually(t, "the port is free", func() (ok bool) {
 			s.Listener, ok = listenAt(address)
 			return ok
 		})
@@ -244,9 +245,9 @@ func TestPool(t *testing.T) {
 	one, two := open(t, b), open(t, b)
 	for id := range 50 {
 		one.say(t, `{"jsonrpc":"2.0","id":%d,"method":"x"}`, id)
-		one.want(t, `"result"`)
+		one.Want(t, `"result"`)
 		two.say(t, `{"jsonrpc":"2.0","id":%d,"method":"x"}`, id)
-		two.want(t, `"result"`)
+		two.Want(t, `"result"`)
 	}
 	if n := s.count(); n > 2 {
 		t.Errorf("%d connections for one call at a time", n)
@@ -256,7 +257,7 @@ func TestPool(t *testing.T) {
 		t.Error("the connections were closed while there was a link")
 	}
 	two.Close(context.Background())
-	eventually(t, "the connections are closed", func() bool { return s.count() == 0 })
+	contract.Eventually(t, "the connections are closed", func() bool { return s.count() == 0 })
 }
 
 // TestPoolExpires: a connection is not kept for longer than the server says.
@@ -267,8 +268,8 @@ func TestPoolExpires(t *testing.T) {
 	})
 	l := open(t, newBackend(t, s.URL))
 	l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
-	l.want(t, okBody)
-	eventually(t, "the connection is closed", func() bool { return s.count() == 0 })
+	l.Want(t, okBody)
+	contract.Eventually(t, "the connection is closed", func() bool { return s.count() == 0 })
 }
 
 // TestOrder: everything waits for the answer to initialize, and nothing
@@ -295,7 +296,7 @@ func TestOrder(t *testing.T) {
 			if got != want {
 				t.Fatalf("%s arrived, want %s", got, want)
 			}
-		case <-time.After(patience):
+		case <-time.After(contract.Patience):
 			t.Fatal("nothing arrived")
 		}
 	}
@@ -306,20 +307,20 @@ func TestOrder(t *testing.T) {
 	next("initialize")
 	let["initialize"] <- true
 	next("note")
-	l.want(t, `"id":1`)
+	l.Want(t, `"id":1`)
 	let["note"] <- true
 	if a, b := <-arrived, <-arrived; a+b != "slowother" && a+b != "otherslow" {
 		t.Errorf("%s and %s arrived", a, b)
 	}
-	l.want(t, `"id":3`)
+	l.Want(t, `"id":3`)
 	l.say(t, `{"jsonrpc":"2.0","id":7,"result":"note"}`) // an answer waits for nobody's answer
 	next("note")
 	l.say(t, `{"jsonrpc":"2.0","id":4,"method":"x"}`)
 	let["note"] <- true
 	next("other")
-	l.want(t, `"id":4`)
+	l.Want(t, `"id":4`)
 	let["slow"] <- true
-	l.want(t, `"id":2`)
+	l.Want(t, `"id":2`)
 }
 
 // TestCancelledCallsEnd: what was cancelled does not hold its connection for
@@ -339,16 +340,16 @@ func TestCancelledCallsEnd(t *testing.T) {
 		io.WriteString(w, okBody)
 	}))))
 	l.say(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
-	l.want(t, okBody)
+	l.Want(t, okBody)
 	l.say(t, `{"jsonrpc":"2.0","id":2,"method":"slow"}`)
 	l.say(t, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}`)
 	select {
 	case <-gone:
-	case <-time.After(patience):
+	case <-time.After(contract.Patience):
 		t.Error("the connection of a cancelled call is held")
 	}
 	select {
-	case got := <-l.events:
+	case got := <-l.Events:
 		t.Errorf("got %s", got)
 	default:
 	}

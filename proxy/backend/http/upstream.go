@@ -28,7 +28,7 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10)
 // newUpstream takes over conn; under it is its socket, which is the same but
 // for TLS.
 func newUpstream(conn, socket net.Conn) *upstream {
-	u := &upstream{conn: conn, idle: maxIdleTime}
+	u := &upstream{conn: conn, idle: idleTime}
 	if s, ok := socket.(syscall.Conn); ok {
 		u.raw, _ = s.SyscallConn()
 	}

@@ -118,7 +118,7 @@ func (o *origin) own() string {
 }
 
 // resolve makes a request's target of a reference that the server gave, and
-// fails where that leads to another origin.
+// fails where that leads to another origin. The error completes "an endpoint …".
 func (o *origin) resolve(reference string) (target string, err error) {
 	base, err := url.Parse(o.own() + o.target)
 	if err != nil {
@@ -126,13 +126,13 @@ func (o *origin) resolve(reference string) (target string, err error) {
 	}
 	u, err := base.Parse(reference)
 	if err != nil || !sendable(reference) {
-		return "", errors.New("it is no URL")
+		return "", errors.New("that is no URL")
 	}
 	if u.Scheme != base.Scheme || !strings.EqualFold(withPort(u), withPort(base)) || u.User != nil {
-		return "", errors.New("it leads to another origin (scheme, host, port) than the tool server's URL")
+		return "", errors.New("on another origin, to which nothing is sent; give the gate a URL with the scheme, host and port that the server names")
 	}
 	if target = u.RequestURI(); !strings.HasPrefix(target, "/") {
-		return "", errors.New("it has no path")
+		return "", errors.New("that has no path")
 	}
 	return target, nil
 }

@@ -8,11 +8,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"sidegate/proxy/backend"
+	"sidegate/proxy/backend/contract"
 	"sidegate/proxy/wire"
 )
 
@@ -64,15 +64,9 @@ func newTestWriter(f *slowFile, limit int) *testWriter {
 	return w
 }
 
-func message(text string) *wire.Buffer {
-	msg := wire.Acquire(len(text) + 1)
-	msg.B = append(msg.B, text...)
-	return msg
-}
-
 // exactly is a buffer without room for another byte.
 func exactly(text string) *wire.Buffer {
-	msg := message(text)
+	msg := contract.Message(text)
 	msg.B = msg.B[:len(text):len(text)]
 	return msg
 }
@@ -99,16 +93,16 @@ func TestWrites(t *testing.T) {
 			f := newSlowFile()
 			w := newTestWriter(f, 1<<30)
 			// The first keeps the writer waiting until all are queued.
-			if err := w.Send(message("first")); err != nil {
+			if err := w.Send(contract.Message("first")); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the writer has taken the first", func() bool {
+			contract.Eventually(t, "the writer has taken the first", func() bool {
 				w.mu.Lock()
 				defer w.mu.Unlock()
 				return len(w.queue) == 0
 			})
 			for _, text := range test.messages {
-				if err := w.Send(message(text)); err != nil {
+				if err := w.Send(contract.Message(text)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -149,7 +143,7 @@ func TestNoRoomForNewline(t *testing.T) {
 func TestLimitIsMemory(t *testing.T) {
 	w := newTestWriter(newSlowFile(), 10<<10)
 	sent := 0
-	for w.Send(message("{}")) == nil {
+	for w.Send(contract.Message("{}")) == nil {
 		sent++
 	}
 	if sent != 10 {
@@ -167,14 +161,14 @@ func TestWriteFails(t *testing.T) {
 	f.err = syscall.EPIPE
 	w := newTestWriter(f, 1<<30)
 	for range 10 {
-		_ = w.Send(message("text"))
+		_ = w.Send(contract.Message("text"))
 	}
 	w.work.Wait()
 	<-f.closed
 	if w.queued != 0 || len(w.failures) != 1 || w.failures[0] != syscall.EPIPE {
 		t.Errorf("%d bytes queued, failures %v", w.queued, w.failures)
 	}
-	if err := w.Send(message("text")); !errors.Is(err, backend.ErrClosed) {
+	if err := w.Send(contract.Message("text")); !errors.Is(err, backend.ErrClosed) {
 		t.Errorf("Send: %v", err)
 	}
 }
@@ -188,7 +182,7 @@ func TestSendWait(t *testing.T) {
 	sent := make(chan error)
 	go func() {
 		for range messages {
-			sent <- w.SendWait(message("{}"))
+			sent <- w.SendWait(contract.Message("{}"))
 		}
 		close(sent)
 	}()
@@ -207,13 +201,13 @@ func TestSendWait(t *testing.T) {
 	}
 
 	for range 2 { // one is being written, so the queue stays full
-		if err := w.SendWait(message("{}")); err != nil {
+		if err := w.SendWait(contract.Message("{}")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- w.SendWait(message("{}")) }()
-	eventually(t, "the third one waits", func() bool {
+	go func() { ended <- w.SendWait(contract.Message("{}")) }()
+	contract.Eventually(t, "the third one waits", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.waiting == 1
@@ -247,7 +241,7 @@ func TestFailsOnce(t *testing.T) {
 	f := newSlowFile()
 	w := newTestWriter(f, 1<<30)
 	for range 3 {
-		if err := w.Send(message(strings.Repeat("l", directSize))); err != nil {
+		if err := w.Send(contract.Message(strings.Repeat("l", directSize))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -258,18 +252,5 @@ func TestFailsOnce(t *testing.T) {
 		t.Errorf("%d failures, %d writes, %d bytes queued", len(w.failures), f.tried, w.queued)
 	}
 }
-
-// eventually waits for what must become true.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("in vain: %s", what)
-		}
-	}
-}
-
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"sidegate/proxy/backend"
+	"sidegate/proxy/backend/contract"
 	"sidegate/proxy/wire"
 )
 
@@ -55,7 +56,7 @@ func TestAllocations(t *testing.T) {
 	r := ticker{make(chan struct{}, 1)}
 	c := copying(t, r)
 	per := testing.AllocsPerRun(1000, func() {
-		if err := c.Send(message(answer)); err != nil {
+		if err := c.Send(contract.Message(answer)); err != nil {
 			t.Fatal(err)
 		}
 		<-r.arrived
@@ -76,7 +77,7 @@ func BenchmarkEcho(b *testing.B) {
 	}
 	for b.Loop() {
 		<-r.arrived
-		if err := c.Send(message(answer)); err != nil {
+		if err := c.Send(contract.Message(answer)); err != nil {
 			b.Fatal(err)
 		}
 	}

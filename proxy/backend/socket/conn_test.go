@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sidegate/proxy/backend"
+	"sidegate/proxy/backend/contract"
 )
 
 const answer = `{"jsonrpc":"2.0","id":1,"result":{}}`
@@ -34,11 +35,11 @@ func TestHalfClosedPeer(t *testing.T) {
 			if err := peer.CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			if got := r.next(t); got != answer {
+			if got := r.Next(t); got != answer {
 				t.Errorf("message %s", got)
 			}
-			r.wantEnd(t, "closed the connection")
-			if err := c.Send(message("{}")); !errors.Is(err, backend.ErrClosed) {
+			wantEnd(t, r, "closed the connection")
+			if err := c.Send(contract.Message("{}")); !errors.Is(err, backend.ErrClosed) {
 				t.Errorf("Send: %v", err)
 			}
 			if n, err := peer.Read(make([]byte, 1)); err != io.EOF {
@@ -55,19 +56,19 @@ func TestDiesInALine(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = peer.Close()
-	if got := r.next(t); got != answer {
+	if got := r.Next(t); got != answer {
 		t.Errorf("message %s", got)
 	}
-	if got := r.next(t); got != "garbage 1" {
+	if got := r.Next(t); got != "garbage 1" {
 		t.Errorf("half a message is %s", got)
 	}
-	r.wantEnd(t, "closed the connection")
+	wantEnd(t, r, "closed the connection")
 }
 
 // TestReset: a peer that goes with unread input is told as what it is.
 func TestReset(t *testing.T) {
 	c, r, peer := open(t, listen(t, "tcp"))
-	if err := c.Send(message(answer)); err != nil {
+	if err := c.Send(contract.Message(answer)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := peer.Read(make([]byte, 1)); err != nil { // so that it has arrived
@@ -75,7 +76,7 @@ func TestReset(t *testing.T) {
 	}
 	_ = peer.(*net.TCPConn).SetLinger(0)
 	_ = peer.Close()
-	r.wantEnd(t, "broke the connection off")
+	wantEnd(t, r, "broke the connection off")
 }
 
 // TestClosesItsInput: a server that takes nothing more and does not go is cut.
@@ -84,24 +85,24 @@ func TestClosesItsInput(t *testing.T) {
 	if err := peer.(*net.UnixConn).CloseRead(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Send(message(answer)); err != nil {
+	if err := c.Send(contract.Message(answer)); err != nil {
 		t.Fatal(err)
 	}
-	r.wantEnd(t, "broke the connection off")
+	wantEnd(t, r, "broke the connection off")
 }
 
 // TestLatePeer: the server accepts long after the connection was made, and gets
 // all that was sent meanwhile.
 func TestLatePeer(t *testing.T) {
 	ln := listen(t, "unix")
-	r := newRecorder()
+	r := contract.NewRecorder()
 	c, err := newBackend(t, urlOf(ln)).Open(context.Background(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
 	for range 100 {
-		if err := c.Send(message(answer)); err != nil {
+		if err := c.Send(contract.Message(answer)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,17 +138,17 @@ func TestFullBacklog(t *testing.T) {
 	var conns []backend.Conn
 	for err == nil && len(conns) < 100 {
 		var c backend.Conn
-		if c, err = b.Open(context.Background(), newRecorder()); err == nil {
+		if c, err = b.Open(context.Background(), contract.NewRecorder()); err == nil {
 			conns = append(conns, c)
 		}
 	}
 	if err == nil || !strings.Contains(err.Error(), "does not accept connections") {
 		t.Errorf("Open with %d connections waiting: %v", len(conns), err)
 	}
-	b.config.ConnectTimeout = patience
+	b.config.ConnectTimeout = contract.Patience
 	opened := make(chan error, 1)
 	go func() {
-		c, err := b.Open(context.Background(), newRecorder())
+		c, err := b.Open(context.Background(), contract.NewRecorder())
 		if err == nil {
 			c.Close(hurried())
 		}
@@ -207,7 +208,7 @@ func TestOpenFails(t *testing.T) {
 		"tcp://no-such-host.invalid:1":                   {"not known here", "not known here"},
 	} {
 		b := newBackend(t, url)
-		_, err := b.Open(context.Background(), newRecorder())
+		_, err := b.Open(context.Background(), contract.NewRecorder())
 		if err == nil || !strings.Contains(err.Error(), c.opens) || !strings.HasPrefix(err.Error(), `the tool server "test" cannot be reached: `) {
 			t.Errorf("%s: Open: %v, want %q", url, err, c.opens)
 		}
@@ -236,8 +237,12 @@ func TestCheckDoesNotConnect(t *testing.T) {
 
 // TestKeepAlive: a host that is gone shall be noticed without a word.
 func TestKeepAlive(t *testing.T) {
-	c, _, _ := open(t, listen(t, "tcp"))
-	raw, err := c.socket.(*net.TCPConn).SyscallConn()
+	s, err := newBackend(t, urlOf(listen(t, "tcp"))).dial(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	raw, err := s.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,9 +283,9 @@ func TestRealServer(t *testing.T) {
 		}
 	})
 	defer ln.Close()
-	b := newBackend(t, urlOf(ln), func(c *Config) { c.StopTimeout = patience })
+	b := newBackend(t, urlOf(ln), func(c *Config) { c.StopTimeout = contract.Patience })
 	for range 3 { // each connection is a session of its own
-		r := newRecorder()
+		r := contract.NewRecorder()
 		c, err := b.Open(ctx, r)
 		if err != nil {
 			t.Fatal(err)
@@ -290,18 +295,18 @@ func TestRealServer(t *testing.T) {
 			{`{"jsonrpc":"2.0","method":"notifications/initialized"}`, ""},
 			{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"say","arguments":{"text":"hello"}}}`, `"text":"hello"`},
 		} {
-			if err := c.Send(message(step.send)); err != nil {
+			if err := c.Send(contract.Message(step.send)); err != nil {
 				t.Fatal(err)
 			}
 			if step.want == "" {
 				continue
 			}
-			if got := r.next(t); !strings.Contains(got, step.want) {
+			if got := r.Next(t); !strings.Contains(got, step.want) {
 				t.Errorf("answer %s, want %s in it", got, step.want)
 			}
 		}
 		c.Close(ctx)
-		if err := r.end(t); err != nil {
+		if err := r.End(t); err != nil {
 			t.Errorf("Closed: %v, want nil", err)
 		}
 	}

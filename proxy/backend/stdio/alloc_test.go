@@ -7,6 +7,8 @@ package stdio
 import (
 	"context"
 	"testing"
+
+	"sidegate/proxy/backend/contract"
 )
 
 // TestAllocations: a small message to the child and back.
@@ -20,7 +22,7 @@ func TestAllocations(t *testing.T) {
 	defer c.Close(context.Background())
 	text := answerOf(200)
 	per := testing.AllocsPerRun(1000, func() {
-		if err := c.Send(message(text)); err != nil {
+		if err := c.Send(contract.Message(text)); err != nil {
 			t.Fatal(err)
 		}
 		<-r.arrived

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sidegate/proxy/backend"
+	"sidegate/proxy/backend/contract"
 	"sidegate/proxy/wire"
 )
 
@@ -61,7 +62,7 @@ func benchmarkEcho(b *testing.B, size, callers int) {
 	}
 	for range b.N {
 		<-r.arrived
-		if err := conn.Send(message(text)); err != nil {
+		if err := conn.Send(contract.Message(text)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -79,7 +80,7 @@ func BenchmarkOpen(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		conn, err := server.Open(context.Background(), newRecorder())
+		conn, err := server.Open(context.Background(), contract.NewRecorder())
 		if err != nil {
 			b.Fatal(err)
 		}

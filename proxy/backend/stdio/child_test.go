@@ -115,7 +115,7 @@ func say(method string, params any) {
 }
 
 // wait waits for longer than any test, and does not read.
-func wait() { time.Sleep(10 * patience) }
+func wait() { time.Sleep(10 * contract.Patience) }
 
 func describe() {
 	flags, err := unix.FcntlInt(0, unix.F_GETFL, 0)
@@ -180,7 +180,7 @@ func report(pid int) {
 // gate is a gate that is going to be killed. It starts a child that notices
 // nothing of it.
 func gate() {
-	c, err := mustNew(contract.Deaf).Open(context.Background(), newRecorder())
+	c, err := mustNew(contract.Deaf).Open(context.Background(), contract.NewRecorder())
 	if err != nil {
 		panic(err)
 	}

@@ -19,7 +19,7 @@ func TestFloodOnStderr(t *testing.T) {
 	core, logs := observer.New(zapcore.InfoLevel)
 	c, r := open(t, newBackend(t, "flood", func(c *Config) { c.Log = zap.New(core) }))
 	before := allocated()
-	r.next(t) // the child is through
+	r.Next(t) // the child is through
 	if grown := allocated() - before; grown > 10<<20 {
 		t.Errorf("a flood of %d MB took %d MB of memory", floodSize>>20, grown>>20)
 	}
@@ -48,7 +48,7 @@ func TestStderrIsLogged(t *testing.T) {
 	encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{MessageKey: "msg"})
 	logger := zap.New(zapcore.NewCore(encoder, &log, zapcore.InfoLevel))
 	c, r := open(t, newBackend(t, "colours", func(c *Config) { c.Log = logger }))
-	r.end(t)
+	r.End(t)
 	c.Close(context.Background())
 	want := ""
 	for _, line := range []string{"red alert", "10%", "ready", strings.Repeat("l", maxStderrLine) + "…", "no newline"} {
@@ -63,7 +63,7 @@ func TestStderrIsLogged(t *testing.T) {
 func TestGarbageIsNotQuoted(t *testing.T) {
 	core, logs := observer.New(zapcore.InfoLevel)
 	c, r := open(t, newBackend(t, "garbage", func(c *Config) { c.Log = zap.New(core) }))
-	r.end(t)
+	r.End(t)
 	c.Close(context.Background())
 	entries := logs.FilterMessageSnippet("no message").All()
 	if len(entries) != 5 {

@@ -23,15 +23,15 @@ import (
 // TestKilled: the end is seen at once although a grandchild that ignores
 // SIGTERM keeps both outputs open.
 func TestKilled(t *testing.T) {
-	c, r := open(t, newBackend(t, "family", func(c *Config) { c.StopTimeout = patience }))
-	family := pids(t, r.next(t))
+	c, r := open(t, newBackend(t, "family", func(c *Config) { c.StopTimeout = contract.Patience }))
+	family := pids(t, r.Next(t))
 	if err := syscall.Kill(c.process.pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.end(t); err == nil || !strings.Contains(err.Error(), "was ended by signal 9") {
+	if err := r.End(t); err == nil || !strings.Contains(err.Error(), "was ended by signal 9") {
 		t.Errorf("Closed: %v", err)
 	}
-	if err := c.Send(message("{}")); !errors.Is(err, backend.ErrClosed) {
+	if err := c.Send(contract.Message("{}")); !errors.Is(err, backend.ErrClosed) {
 		t.Errorf("Send: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -44,9 +44,9 @@ func TestKilled(t *testing.T) {
 // its grandchildren, one of which has left the group and one the session too.
 func TestStubbornFamily(t *testing.T) {
 	c, r := open(t, newBackend(t, "stubborn family", func(c *Config) { c.StopTimeout = 100 * time.Millisecond }))
-	family := pids(t, r.next(t))
+	family := pids(t, r.Next(t))
 	c.Close(context.Background())
-	if err := r.end(t); err != nil {
+	if err := r.End(t); err != nil {
 		t.Errorf("Closed: %v, want nil", err)
 	}
 	wantGone(t, append(family, c.process.pid))
@@ -55,8 +55,8 @@ func TestStubbornFamily(t *testing.T) {
 // TestOrphansOfTheQuick: the child is gone at once, what it left is ended.
 func TestOrphansOfTheQuick(t *testing.T) {
 	c, r := open(t, newBackend(t, "leaving family", func(c *Config) { c.StopTimeout = 100 * time.Millisecond }))
-	family := pids(t, r.next(t))
-	if err := r.end(t); err == nil || !strings.Contains(err.Error(), "exit status 0") {
+	family := pids(t, r.Next(t))
+	if err := r.End(t); err == nil || !strings.Contains(err.Error(), "exit status 0") {
 		t.Errorf("Closed: %v", err)
 	}
 	c.Close(context.Background())
@@ -68,7 +68,7 @@ func TestNeighbours(t *testing.T) {
 	b := newBackend(t, "stubborn family", func(c *Config) { c.StopTimeout = 100 * time.Millisecond })
 	one, first := open(t, b)
 	two, second := open(t, b)
-	mine, other := pids(t, first.next(t)), pids(t, second.next(t))
+	mine, other := pids(t, first.Next(t)), pids(t, second.Next(t))
 	one.Close(context.Background())
 	wantGone(t, mine)
 	for _, pid := range other {
@@ -94,7 +94,7 @@ func TestDescriptors(t *testing.T) {
 	}
 	_, r := open(t, b)
 	var end *EndError
-	if err := r.end(t); !errors.As(err, &end) || strings.Join(end.LastWords, " ") != "0 1 2 3" { // 3 is the directory being listed
+	if err := r.End(t); !errors.As(err, &end) || strings.Join(end.LastWords, " ") != "0 1 2 3" { // 3 is the directory being listed
 		t.Errorf("Closed: %v", err)
 	}
 }
@@ -126,7 +126,7 @@ func TestParentDeath(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = gate.Wait()
-	eventually(t, "the child dies with its gate", func() bool {
+	contract.Eventually(t, "the child dies with its gate", func() bool {
 		o, ok := stat(pid)
 		return !ok || o.dead
 	})
@@ -136,7 +136,7 @@ func TestParentDeath(t *testing.T) {
 // Go may end.
 func TestThreadsEnd(t *testing.T) {
 	b := newBackend(t, contract.Echo)
-	r := newRecorder()
+	r := contract.NewRecorder()
 	var c backend.Conn
 	for tid := os.Getpid(); tid == os.Getpid(); { // Go keeps the main thread whatever happens
 		opened := make(chan struct{})
@@ -153,22 +153,22 @@ func TestThreadsEnd(t *testing.T) {
 		}()
 		<-opened
 		if tid != os.Getpid() {
-			eventually(t, "the thread ends", func() bool { return unix.Tgkill(os.Getpid(), tid, 0) != nil })
+			contract.Eventually(t, "the thread ends", func() bool { return unix.Tgkill(os.Getpid(), tid, 0) != nil })
 		}
 	}
 	defer c.Close(context.Background())
-	if err := c.Send(message(`{"jsonrpc":"2.0","id":1,"method":"echo","params":{}}`)); err != nil {
+	if err := c.Send(contract.Message(`{"jsonrpc":"2.0","id":1,"method":"echo","params":{}}`)); err != nil {
 		t.Fatal(err)
 	}
-	r.next(t)
+	r.Next(t)
 }
 
 // TestStopped: SIGTERM reaches also who is stopped, so that it can end in good
 // order.
 func TestStopped(t *testing.T) {
 	c, r := open(t, newBackend(t, "stop itself", func(c *Config) { c.StopTimeout = time.Second }))
-	r.next(t)
-	eventually(t, "the child stops", func() bool { return statFields(c.process.pid)[0] == "T" })
+	r.Next(t)
+	contract.Eventually(t, "the child stops", func() bool { return statFields(c.process.pid)[0] == "T" })
 	c.Close(context.Background())
 	if c.status.signal != syscall.SIGTERM {
 		t.Errorf("the child %s, want SIGTERM", c.status)
@@ -213,19 +213,19 @@ func firstProcess() int {
 		}
 	}
 	for range 10 {
-		r := newRecorder()
+		r := contract.NewRecorder()
 		c, err := mustNew("complain").Open(ctx, r)
 		if err != nil {
 			fmt.Println(err)
 			return 1
 		}
-		if err := <-r.closed; err == nil || !strings.Contains(err.Error(), "exit status 7") {
+		if err := <-r.Ended; err == nil || !strings.Contains(err.Error(), "exit status 7") {
 			fmt.Println("the exit status of a child was lost:", err)
 			return 1
 		}
 		c.Close(ctx)
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(contract.Patience); ; time.Sleep(5 * time.Millisecond) {
 		left := childrenByWalk("1")
 		if len(left) == 0 {
 			break
@@ -264,9 +264,9 @@ func TestKernelWithoutChildren(t *testing.T) {
 func TestWithoutAdoption(t *testing.T) {
 	c, r := open(t, newBackend(t, "leaving family", func(c *Config) { c.StopTimeout = 100 * time.Millisecond }))
 	adopt(false)
-	family := pids(t, r.next(t))
+	family := pids(t, r.Next(t))
 	c.Close(context.Background())
-	eventually(t, "the grandchild in the group ends", func() bool {
+	contract.Eventually(t, "the grandchild in the group ends", func() bool {
 		o, ok := stat(family[0])
 		return !ok || o.dead
 	})
@@ -285,7 +285,7 @@ func TestReapOrphansEndsWhatHides(t *testing.T) {
 		ReapOrphans(ctx)
 	}()
 	c, r := open(t, newBackend(t, "hiding family", func(c *Config) { c.StopTimeout = 100 * time.Millisecond }))
-	family := pids(t, r.next(t))
+	family := pids(t, r.Next(t))
 	c.Close(context.Background())
 	cancel()
 	<-ended

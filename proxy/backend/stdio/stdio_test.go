@@ -17,11 +17,7 @@ import (
 
 	"sidegate/proxy/backend"
 	"sidegate/proxy/backend/contract"
-	"sidegate/proxy/wire"
 )
-
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
 
 // childVariable makes the test binary a child that behaves as its value says.
 const childVariable = "SIDEGATE_TEST_CHILD"
@@ -73,73 +69,22 @@ func childEnv(behaviour string) []string {
 	return []string{childVariable + "=" + behaviour, "GORACE=atexit_sleep_ms=0"}
 }
 
+// recorder keeps nothing of what is no message: some children never stop writing
+// it.
+type recorder struct{ *contract.Recorder }
+
+func (recorder) Garbage([]byte) {}
+
 // open starts a child and ends it with the test.
-func open(t testing.TB, b *Backend) (*conn, *recorder) {
+func open(t testing.TB, b *Backend) (*conn, recorder) {
 	t.Helper()
-	r := newRecorder()
+	r := recorder{contract.NewRecorder()}
 	c, err := b.Open(context.Background(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close(context.Background()) })
 	return c.(*conn), r
-}
-
-// recorder is a receiver that keeps the messages and the end.
-type recorder struct {
-	messages chan string
-	closed   chan error
-}
-
-func newRecorder() *recorder {
-	return &recorder{make(chan string, 1000), make(chan error, 1)}
-}
-
-func (r *recorder) Message(msg *wire.Buffer, _ *wire.Envelope) {
-	r.messages <- string(msg.B)
-	msg.Release()
-}
-func (r *recorder) TooLong([]byte, int64)        {}
-func (r *recorder) Garbage([]byte)               {}
-func (r *recorder) Reply([]byte, *backend.Reply) {}
-func (r *recorder) Closed(err error)             { r.closed <- err }
-
-func (r *recorder) next(t testing.TB) string {
-	t.Helper()
-	select {
-	case text := <-r.messages:
-		return text
-	case <-time.After(patience):
-		t.Fatal("no message came")
-		return ""
-	}
-}
-
-func (r *recorder) end(t testing.TB) error {
-	t.Helper()
-	select {
-	case err := <-r.closed:
-		return err
-	case <-time.After(patience):
-		t.Fatal("Closed was not called")
-		return nil
-	}
-}
-
-// eventually waits for what must become true.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("in vain: %s", what)
-		}
-	}
-}
-
-func message(text string) *wire.Buffer {
-	msg := wire.Acquire(len(text) + 1)
-	msg.B = append(msg.B, text...)
-	return msg
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -198,7 +143,7 @@ func TestProgramRelativeToDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, r := open(t, b)
-	if err := r.end(t); err == nil || !strings.Contains(err.Error(), filepath.Base(dir)) {
+	if err := r.End(t); err == nil || !strings.Contains(err.Error(), filepath.Base(dir)) {
 		t.Errorf("Closed: %v, want the working directory among the last words", err)
 	}
 }
@@ -228,7 +173,7 @@ func TestEnvironment(t *testing.T) {
 func TestChildIsItsOwn(t *testing.T) {
 	t.Setenv("SECRET", "not for children")
 	c, r := open(t, newBackend(t, "describe"))
-	got := r.next(t)
+	got := r.Next(t)
 	want := fmt.Sprintf(`{"jsonrpc":"2.0","method":"self","params":{"blocking":true,"group":%d,"secret":"","session":%d}}`, c.process.pid, c.process.pid)
 	if got != want {
 		t.Errorf("the child says\n%s\nwant\n%s", got, want)
@@ -245,7 +190,7 @@ func TestStartFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	descriptors := contract.Descriptors()
-	if _, err = b.Open(context.Background(), newRecorder()); err == nil || !strings.Contains(err.Error(), "interpreter in its first line") {
+	if _, err = b.Open(context.Background(), contract.NewRecorder()); err == nil || !strings.Contains(err.Error(), "interpreter in its first line") {
 		t.Errorf("Open: %v", err)
 	}
 	if now := contract.Descriptors(); now != descriptors {
@@ -255,7 +200,7 @@ func TestStartFails(t *testing.T) {
 
 func TestExitAtOnceQuotesStderr(t *testing.T) {
 	_, r := open(t, newBackend(t, "complain"))
-	err := r.end(t)
+	err := r.End(t)
 	var end *EndError
 	if !errors.As(err, &end) {
 		t.Fatalf("Closed: %v", err)
@@ -280,13 +225,13 @@ func TestClosesItsEnds(t *testing.T) {
 	} {
 		t.Run(behaviour, func(t *testing.T) {
 			c, r := open(t, newBackend(t, behaviour, func(c *Config) { c.StopTimeout = 500 * time.Millisecond }))
-			r.next(t)
+			r.Next(t)
 			if behaviour == "close stdin" {
-				if err := c.Send(message(`{}`)); err != nil {
+				if err := c.Send(contract.Message(`{}`)); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := r.end(t); err == nil || !strings.Contains(err.Error(), says) {
+			if err := r.End(t); err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("Closed: %v, want %q", err, says)
 			}
 		})
@@ -297,13 +242,13 @@ func TestClosesItsEnds(t *testing.T) {
 // the end is told, although another holds the pipe and goes on writing.
 func TestLastAnswerIsRead(t *testing.T) {
 	for range 20 {
-		c, r := open(t, newBackend(t, "last words", func(c *Config) { c.StopTimeout = patience }))
+		c, r := open(t, newBackend(t, "last words", func(c *Config) { c.StopTimeout = contract.Patience }))
 		for n := range 100 {
-			if got, want := r.next(t), fmt.Sprintf(`{"jsonrpc":"2.0","method":"n","params":[%d]}`, n); got != want {
+			if got, want := r.Next(t), fmt.Sprintf(`{"jsonrpc":"2.0","method":"n","params":[%d]}`, n); got != want {
 				t.Fatalf("message %s, want %s", got, want)
 			}
 		}
-		r.end(t)
+		r.End(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		c.Close(ctx)
@@ -311,23 +256,23 @@ func TestLastAnswerIsRead(t *testing.T) {
 }
 
 func TestNothingStays(t *testing.T) {
-	b := newBackend(t, contract.Echo, func(c *Config) { c.StopTimeout = patience })
+	b := newBackend(t, contract.Echo, func(c *Config) { c.StopTimeout = contract.Patience })
 	descriptors := contract.Descriptors()
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() {
 			for range 50 {
-				r := newRecorder()
+				r := contract.NewRecorder()
 				c, err := b.Open(context.Background(), r)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if err := c.Send(message(`{"jsonrpc":"2.0","id":1,"method":"echo","params":{}}`)); err != nil {
+				if err := c.Send(contract.Message(`{"jsonrpc":"2.0","id":1,"method":"echo","params":{}}`)); err != nil {
 					t.Error(err)
 				}
 				c.Close(context.Background())
-				if got := r.next(t); got != `{"jsonrpc":"2.0","id":1,"result":{}}` {
+				if got := r.Next(t); got != `{"jsonrpc":"2.0","id":1,"result":{}}` {
 					t.Errorf("answer: %s", got)
 				}
 			}

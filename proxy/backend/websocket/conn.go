@@ -1,14 +1,10 @@
 package websocket
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
-
-	"go.uber.org/zap"
 
 	"sidegate/proxy/backend"
 	"sidegate/proxy/backend/lines"
@@ -16,162 +12,77 @@ import (
 	"sidegate/proxy/ws"
 )
 
-// conn is one connection. Its goroutines are read (which is the last to end),
-// the writer's while there is something to write, and stop while the
-// connection is being ended; and the peer's own.
-type conn struct {
-	backend  *Backend
-	receiver backend.Receiver
-	log      *zap.Logger
-	started  time.Time
-	peer     *ws.Peer
-	out      lines.Writer
-
-	mu     sync.Mutex
-	ending bool  // stop was called, or the server has ended the connection
-	closed bool  // the owner called Close
-	cause  error // why it ends
-
-	over      chan struct{} // nothing more is read
-	hurry     chan struct{} // an owner waits no longer: cut
-	hurryOnce sync.Once
-	gone      chan struct{} // nothing is left
-
-	work sync.WaitGroup // all goroutines but read
+// transport is a connection to a server whose name is for its end. Close of the
+// peer says goodbye, which ends the sending direction.
+type transport struct {
+	*ws.Peer
+	server string
 }
 
-var _ backend.Conn = (*conn)(nil)
+func start(b *Backend, peer *ws.Peer, r backend.Receiver) *lines.Conn {
+	config := &b.config
+	return lines.Start(transport{peer, b.String()}, receiver{r, peer}, lines.ConnOptions{
+		Options:  lines.Options{MaxMessage: config.MaxMessage, Budget: config.Budget, Log: b.log, Sender: "the tool server"},
+		MaxQueue: config.MaxQueue, StopTimeout: config.StopTimeout,
+	})
+}
 
-func start(b *Backend, peer *ws.Peer, r backend.Receiver) *conn {
-	c := &conn{
-		backend:  b,
-		receiver: r,
-		log:      b.log,
-		started:  time.Now(),
-		peer:     peer,
-		over:     make(chan struct{}),
-		hurry:    make(chan struct{}),
-		gone:     make(chan struct{}),
+// Write writes messages. After a goodbye that it fails is no news: the reader
+// knows whose it was.
+func (t transport) Write(p []byte) (int, error) {
+	n, err := t.Peer.Write(p)
+	if errors.Is(err, ws.ErrGoodbye) {
+		err = backend.ErrClosed
 	}
-	c.out.Init(peer, b.config.MaxQueue, &c.work, c.notTaken)
-	go c.read()
-	return c
+	return n, err
 }
 
-// Send queues msg for the server; see backend.Conn.
-func (c *conn) Send(msg *wire.Buffer) error { return c.out.Send(msg) }
-
-// Close ends the connection; see backend.Conn. What was sent before is still
-// written, and what the server says before its own goodbye is still read, if
-// that comes in time.
-func (c *conn) Close(ctx context.Context) {
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
-	c.end(nil)
-	select {
-	case <-c.gone:
-		return
-	case <-ctx.Done():
-		c.hurryOnce.Do(func() { close(c.hurry) })
-	}
-	<-c.gone
-}
-
-// notTaken ends a connection to which nothing can be written. After a goodbye
-// that is no news: the reader knows whose it was.
-func (c *conn) notTaken(err error) {
-	if !errors.Is(err, ws.ErrGoodbye) {
-		c.end(err)
-	}
-}
-
-// end makes the connection end, for cause if it is the first to say so.
-func (c *conn) end(cause error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ending {
-		return
-	}
-	c.ending = true
-	c.cause = cause
-	c.work.Go(c.stop)
-}
-
-// stop ends a connection that the server has not ended: what is queued is
-// written, then the goodbye, and when the server has not answered it within
-// StopTimeout the connection is cut.
-func (c *conn) stop() {
-	c.out.Finish()
-	timer := time.NewTimer(c.backend.config.StopTimeout)
-	defer timer.Stop()
-	select {
-	case <-c.over:
-	case <-timer.C:
-		c.log.Debug("the tool server did not end a connection in time, so it was cut")
-	case <-c.hurry:
-	}
-	c.peer.Abort() // ends a read and a write that wait
-}
-
-// read hands the server's messages to the receiver until the connection ends,
-// takes everything down, and says how it ended.
-func (c *conn) read() {
-	config := &c.backend.config
-	err := lines.NewReader(c.peer, uncut{c}, lines.Options{
-		MaxMessage: config.MaxMessage, Budget: config.Budget, Log: c.log, Sender: "the tool server",
-	}).Run()
-	close(c.over)
-	c.mu.Lock()
-	if !c.ending {
-		c.ending = true
-		c.cause = err
-	}
-	c.mu.Unlock()
-	c.out.Close()
-	c.parting(err)
-	c.peer.Abort()
-	c.work.Wait()
-	c.peer.Wait()
-	c.receiver.Closed(c.farewell())
-	close(c.gone)
-}
-
-// parting lets the last frame out: the answer to a goodbye, or what was wrong.
+// Cut ends the connection, with a read and a write that wait. The last frame is
+// let out first, where there is one: the answer to a goodbye, or what was wrong.
 // It is short, and most often out by now.
-func (c *conn) parting(err error) {
+func (t transport) Cut(heard error) {
 	var said *ws.Closed
 	var fault *ws.Fault
-	if errors.As(err, &said) || errors.As(err, &fault) {
-		c.peer.Part(partingTime)
+	if errors.As(heard, &said) || errors.As(heard, &fault) {
+		t.Part(partingTime)
 	}
+	t.Abort()
 }
 
 // partingTime bounds the writing of the last frame.
 const partingTime = time.Second
 
-// uncut is the receiver that hears nothing of a message which the end of the
-// connection has cut: it never was one.
-type uncut struct{ *conn }
+// Explain makes an EndError.
+func (t transport) Explain(e lines.End) error {
+	how, words := how(e.Err)
+	return &EndError{t.server, how, words, e.After}
+}
 
-func (u uncut) Message(msg *wire.Buffer, env *wire.Envelope) { u.receiver.Message(msg, env) }
-func (u uncut) TooLong(id []byte, size int64)                { u.receiver.TooLong(id, size) }
+// receiver is one that hears nothing of a message which the end of the
+// connection has cut, for it never was one, and of the end once the peer's own
+// goroutines are gone.
+type receiver struct {
+	backend.Receiver
+	peer *ws.Peer
+}
 
-func (u uncut) Garbage(id []byte) {
-	if !u.peer.Cut() {
-		u.receiver.Garbage(id)
+func (r receiver) Message(msg *wire.Buffer, env *wire.Envelope) {
+	if r.peer.Cut() {
+		msg.Release()
+		return
+	}
+	r.Receiver.Message(msg, env)
+}
+
+func (r receiver) Garbage(id []byte) {
+	if !r.peer.Cut() {
+		r.Receiver.Garbage(id)
 	}
 }
 
-// farewell is how the connection ended, nil where its owner ended it.
-func (c *conn) farewell() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil
-	}
-	how, words := how(c.cause)
-	return &EndError{c.backend.String(), how, words, time.Since(c.started)}
+func (r receiver) Closed(err error) {
+	r.peer.Wait()
+	r.Receiver.Closed(err)
 }
 
 // how words the end of a connection; words are the server's own.

@@ -20,6 +20,7 @@ import (
 	library "github.com/fasthttp/websocket"
 
 	"sidegate/proxy/backend"
+	"sidegate/proxy/backend/contract"
 )
 
 const answer = `{"jsonrpc":"2.0","id":1,"result":{}}`
@@ -46,21 +47,21 @@ func upgrade(serve func(*library.Conn)) http.Handler {
 }
 
 // open connects and returns the gate's end, which ends with the test.
-func open(t *testing.T, url string, change ...func(*Config)) (*conn, *recorder) {
+func open(t *testing.T, url string, change ...func(*Config)) (backend.Conn, *contract.Recorder) {
 	t.Helper()
-	r := newRecorder()
+	r := contract.NewRecorder()
 	c, err := newBackend(t, url, change...).Open(context.Background(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close(context.Background()) })
-	return c.(*conn), r
+	return c, r
 }
 
 // wantEnd wants the connection to have ended as how says, in an EndError.
-func (r *recorder) wantEnd(t *testing.T, how string) *EndError {
+func wantEnd(t *testing.T, r *contract.Recorder, how string) *EndError {
 	t.Helper()
-	err := r.end(t)
+	err := r.End(t)
 	var end *EndError
 	if !errors.As(err, &end) || !strings.HasPrefix(end.How, how) {
 		t.Fatalf("Closed: %v, want that the tool server %s", err, how)
@@ -100,10 +101,10 @@ func TestEnds(t *testing.T) {
 				c.does(s)
 				told <- code(s)
 			}))
-			if got := r.next(t); got != answer {
+			if got := r.Next(t); got != answer {
 				t.Errorf("message %s", got)
 			}
-			end := r.wantEnd(t, c.how)
+			end := wantEnd(t, r, c.how)
 			if strings.Contains(end.Brief(), "secret") || strings.Contains(c.name, "words") && !strings.Contains(end.Error(), `"my secret is out"`) {
 				t.Errorf("%s\n%s", end.Brief(), end)
 			}
@@ -115,7 +116,7 @@ func TestEnds(t *testing.T) {
 }
 
 func bye(c *library.Conn, code int, words string) {
-	_ = c.WriteControl(library.CloseMessage, library.FormatCloseMessage(code, words), time.Now().Add(patience))
+	_ = c.WriteControl(library.CloseMessage, library.FormatCloseMessage(code, words), time.Now().Add(contract.Patience))
 }
 
 func raw(c *library.Conn, b ...byte) { _, _ = c.NetConn().Write(b) }
@@ -147,10 +148,10 @@ func TestGoodbye(t *testing.T) {
 		told <- code(s)
 	}))
 	c.Close(context.Background())
-	if got := r.next(t); got != answer {
+	if got := r.Next(t); got != answer {
 		t.Errorf("message %s", got)
 	}
-	if err := r.end(t); err != nil {
+	if err := r.End(t); err != nil {
 		t.Errorf("Closed: %v", err)
 	}
 	if got := <-told; got != 1000 {
@@ -171,7 +172,7 @@ func TestMessages(t *testing.T) {
 		w, _ := s.NextWriter(library.TextMessage) // in fragments, with a ping in between
 		for i := range len(long[:900]) / 100 {
 			_, _ = io.WriteString(w, long[i*100:i*100+100])
-			_ = s.WriteControl(library.PingMessage, nil, time.Now().Add(patience))
+			_ = s.WriteControl(library.PingMessage, nil, time.Now().Add(contract.Patience))
 		}
 		_, _ = io.WriteString(w, `","id":6}`)
 		_ = w.Close()
@@ -180,7 +181,7 @@ func TestMessages(t *testing.T) {
 	for _, want := range []string{
 		`{  "jsonrpc":"2.0",   "id":1,"result":{}} `, "garbage", "garbage 2", "too long 5", answer, long[:900] + `","id":6}`,
 	} {
-		if got := strings.TrimSpace(r.next(t)); got != strings.TrimSpace(want) {
+		if got := strings.TrimSpace(r.Next(t)); got != strings.TrimSpace(want) {
 			t.Errorf("got  %.200q\nwant %.200q", got, want)
 		}
 	}
@@ -203,14 +204,14 @@ func TestPing(t *testing.T) {
 		<-pings
 	}
 	c.Close(context.Background())
-	if err := r.end(t); err != nil {
+	if err := r.End(t); err != nil {
 		t.Errorf("Closed: %v", err)
 	}
 
 	done := make(chan struct{})
 	defer close(done)
 	_, r = open(t, serve(t, func(*library.Conn) { <-done }), quick)
-	r.wantEnd(t, "cannot be reached any more: it does not answer pings")
+	wantEnd(t, r, "cannot be reached any more: it does not answer pings")
 }
 
 // TestPingFlood: pings of a server that does not read are not remembered for
@@ -223,7 +224,7 @@ func TestPingFlood(t *testing.T) {
 		_ = s.WriteMessage(library.TextMessage, []byte(answer))
 		code(s)
 	}))
-	if got := r.next(t); got != answer {
+	if got := r.Next(t); got != answer {
 		t.Errorf("message %s", got)
 	}
 }
@@ -272,7 +273,7 @@ func TestOpenFails(t *testing.T) {
 		{"ws://no-such-host.invalid", "not known here"},
 	} {
 		b := newBackend(t, c.url, func(config *Config) { config.ConnectTimeout = 300 * time.Millisecond })
-		_, err := b.Open(context.Background(), newRecorder())
+		_, err := b.Open(context.Background(), contract.NewRecorder())
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), `the tool server "test" cannot be reached: `) {
 			t.Errorf("%s: %v, want %q", c.url, err, c.want)
 		}
@@ -295,7 +296,7 @@ func TestHandshakeTerms(t *testing.T) {
 			_ = buffered.Flush()
 			_, _ = io.Copy(io.Discard, c)
 		}))
-		_, err := newBackend(t, "ws"+strings.TrimPrefix(server.URL, "http")).Open(context.Background(), newRecorder())
+		_, err := newBackend(t, "ws"+strings.TrimPrefix(server.URL, "http")).Open(context.Background(), contract.NewRecorder())
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", head, err)
 		}
@@ -325,7 +326,7 @@ func TestTLS(t *testing.T) {
 	defer server.Close()
 	url := "wss" + strings.TrimPrefix(server.URL, "https") + "/a/b?c=d"
 
-	_, err := newBackend(t, url).Open(context.Background(), newRecorder())
+	_, err := newBackend(t, url).Open(context.Background(), contract.NewRecorder())
 	if err == nil || !strings.Contains(err.Error(), "its certificate is not trusted") {
 		t.Errorf("Open: %v", err)
 	}
@@ -335,7 +336,7 @@ func TestTLS(t *testing.T) {
 		c.TLS = &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
 		c.Header = http.Header{"Authorization": {"Bearer x"}}
 	})
-	if text := r.next(t); text != answer {
+	if text := r.Next(t); text != answer {
 		t.Errorf("message %s", text)
 	}
 	if seen := <-got; seen != "Bearer x /a/b?c=d" {

@@ -114,7 +114,7 @@ func parse(text string) (*url.URL, error) {
 	case err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Hostname() == "" || u.Fragment != "":
 		return nil, errors.New("this is no WebSocket URL: write ws://HOST:PORT/PATH or wss://HOST/PATH") // it may hold secrets
 	case u.User != nil:
-		return nil, errors.New("a WebSocket URL cannot hold a user's name: give it as a header, Authorization")
+		return nil, errors.New("a WebSocket URL cannot hold a user's name: let the gate in by its address, or by a token in the URL's query")
 	}
 	return u, nil
 }
@@ -209,7 +209,7 @@ func explain(err error) error {
 func statusAdvice(status int) string {
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return "it lets in only who has leave: give it a header such as Authorization"
+		return "it lets in only who has leave, which the gate has not: let it in by its address, or by a token in the URL's query"
 	case status >= 300 && status < 400:
 		return "it is elsewhere, and the gate does not follow: give its new URL"
 	case status == http.StatusNotFound:

@@ -1,13 +1,10 @@
 package websocket
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -18,24 +15,16 @@ import (
 
 	"sidegate/proxy/backend"
 	"sidegate/proxy/backend/contract"
-	"sidegate/proxy/wire"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
-
-// peerVariable makes the test binary a peer that behaves as its value says.
-const peerVariable = "SIDEGATE_TEST_PEER"
-
 func TestMain(m *testing.M) {
-	if behaviour, ok := os.LookupEnv(peerVariable); ok {
+	if behaviour, ok := os.LookupEnv(contract.PeerVariable); ok {
 		servePeer(behaviour)
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// servePeer listens and is the contract's peer on every connection, until its
-// standard input ends. It says where it listens on standard output.
+// servePeer listens and is the contract's peer on every connection.
 func servePeer(behaviour string) {
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		return raw.Control(func(fd uintptr) {
@@ -45,15 +34,7 @@ func servePeer(behaviour string) {
 			}
 		})
 	}}
-	ln, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(ln.Addr())
-	go func() {
-		_, _ = os.Stdin.Read(make([]byte, 1)) // it only ends
-		os.Exit(0)
-	}()
+	ln := contract.Listen(config, "tcp", "127.0.0.1:0")
 	panic(http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgrader := library.Upgrader{Subprotocols: []string{"mcp"}}
 		c, err := upgrader.Upgrade(w, r, nil)
@@ -82,44 +63,12 @@ func servePeer(behaviour string) {
 	})))
 }
 
-// startPeer starts a peer and returns its URL.
-func startPeer(t *testing.T, behaviour string) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), peerVariable+"="+behaviour, "GORACE=atexit_sleep_ms=0")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		_ = cmd.Wait()
-	})
-	var where string
-	if _, err := fmt.Fscanln(out, &where); err != nil {
-		t.Fatal(err)
-	}
-	return "ws://" + where + "/mcp"
-}
-
 // TestContract: the peers are processes of their own, so that what is left over
 // here is the backend's.
 func TestContract(t *testing.T) {
 	urls := map[string]string{}
 	for _, behaviour := range []string{contract.Echo, contract.Silent, contract.Deaf} {
-		urls[behaviour] = startPeer(t, behaviour)
+		urls[behaviour] = "ws://" + contract.StartPeer(t, behaviour) + "/mcp"
 	}
 	contract.Run(t, func(t *testing.T, s contract.Settings) backend.Backend {
 		return newBackend(t, urls[s.Peer], func(c *Config) {
@@ -141,43 +90,4 @@ func newBackend(t testing.TB, url string, change ...func(*Config)) *Backend {
 		t.Fatal(err)
 	}
 	return b
-}
-
-// recorder is a receiver that keeps what it is told.
-type recorder struct {
-	messages chan string
-	closed   chan error
-}
-
-func newRecorder() *recorder { return &recorder{make(chan string, 1000), make(chan error, 1)} }
-
-func (r *recorder) Message(msg *wire.Buffer, _ *wire.Envelope) {
-	r.messages <- string(msg.B)
-	msg.Release()
-}
-func (r *recorder) TooLong(id []byte, _ int64)   { r.messages <- fmt.Sprintf("too long %s", id) }
-func (r *recorder) Garbage(id []byte)            { r.messages <- fmt.Sprintf("garbage %s", id) }
-func (r *recorder) Reply([]byte, *backend.Reply) {}
-func (r *recorder) Closed(err error)             { r.closed <- err }
-
-func (r *recorder) next(t testing.TB) string {
-	t.Helper()
-	select {
-	case text := <-r.messages:
-		return text
-	case <-time.After(patience):
-		t.Fatal("no message came")
-		return ""
-	}
-}
-
-func (r *recorder) end(t testing.TB) error {
-	t.Helper()
-	select {
-	case err := <-r.closed:
-		return err
-	case <-time.After(patience):
-		t.Fatal("Closed was not called")
-		return nil
-	}
 }

@@ -22,6 +22,10 @@ import (
 	"sidegate/proxy/wire"
 )
 
+// initializeWithin is how long a stream is held for a client that does not say
+// what it wants.
+const initializeWithin = 30 * time.Second
+
 // Options never change.
 type Options struct {
 	Keeper       *stream.Keeper // of all connections that the gate owns
@@ -70,7 +74,13 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 	sessions := r.Sessions // r is the caller's, and is used again
 	f.options.Keeper.Upgrade(r.HTTP, func(socket *stream.Socket) {
 		if socket != nil {
+			late := time.AfterFunc(initializeWithin, func() {
+				if !s.Opened() {
+					sessions.End(s, refusal.Uninitialized.With("no initialize has come within %v", initializeWithin))
+				}
+			})
 			f.hold(s, socket, wants)
+			late.Stop()
 		}
 		sessions.End(s, refusal.SessionEnd)
 	})
