@@ -92,8 +92,8 @@ func New(c *Config, backends []backend.Backend, budget *limits.Bytes, log *zap.L
 	if g.frontend, err = g.newFrontends(); err != nil {
 		return nil, err
 	}
-	g.server = g.newServerHTTP(g.serve)
-	g.admin = g.newServerHTTP(g.serveAdmin)
+	g.server = g.newHTTPServer(g.serve)
+	g.admin = g.newHTTPServer(g.serveAdmin)
 	g.measure()
 	return g, nil
 }
@@ -126,10 +126,10 @@ func (g *Gate) newFrontends() (frontends, error) {
 
 func (g *Gate) dropped(what string) { g.metrics.Dropped.WithLabelValues(what).Inc() }
 
-// newServerHTTP sets the HTTP server up so that the gate decides: it hands a
+// newHTTPServer sets the HTTP server up so that the gate decides: it hands a
 // request over as soon as the head is read (a body is read by bodyReader,
 // after the door), and gives up hijacked connections for good.
-func (g *Gate) newServerHTTP(handler fasthttp.RequestHandler) *fasthttp.Server {
+func (g *Gate) newHTTPServer(handler fasthttp.RequestHandler) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      handler,
 		ErrorHandler:                 g.malformed,

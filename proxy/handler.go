@@ -156,15 +156,15 @@ func (g *Gate) post(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 		return
 	}
 	body.Header = g.forwarded(ctx, at, visitor)
-	p.Request = streamable.Request{
-		HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Head: string(visitor.AppendCORS(nil)),
-		Body: body, Env: &p.env,
-	}
 	if at.door == messagesDoor {
 		refused = g.frontend.sse.Post(&sse.Request{
 			HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Body: body, Env: &p.env,
 		})
 	} else {
+		p.Request = streamable.Request{
+			HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Head: string(visitor.AppendCORS(nil)),
+			Body: body, Env: &p.env,
+		}
 		refused = g.frontend.streamable.Post(&p.Request)
 	}
 	if refused != nil {

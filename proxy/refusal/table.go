@@ -26,7 +26,7 @@ var (
 	Origin      = &Refusal{"origin", 403, mcp.CodeInvalidRequest, closePolicy, 0, "this Origin may not use the gate; allow it with --allow-origin"}
 	Token       = &Refusal{"token", 401, mcp.CodeInvalidRequest, closePolicy, 0, "a valid bearer token is required in the Authorization header"}
 	Rate        = &Refusal{"rate", 429, 429, closeTryLater, time.Second, "this caller sends too many requests; slow down (--rate)"}
-	Path        = &Refusal{"path", 404, mcp.CodeInvalidRequest, closePolicy, 0, "nothing is served at this path; the MCP endpoint is /mcp"}
+	Path        = &Refusal{"path", 404, mcp.CodeInvalidRequest, closePolicy, 0, "nothing is served at this path; the MCP endpoint is /mcp, and with several tool servers /servers/NAME/mcp"}
 	Method      = &Refusal{"method", 405, mcp.CodeInvalidRequest, closePolicy, 0, "this HTTP method is not served here; see Allow"}
 	ContentType = &Refusal{"content_type", 415, mcp.CodeInvalidRequest, closeUnsupported, 0, "the body must be sent as Content-Type: application/json"}
 	Accept      = &Refusal{"accept", 406, mcp.CodeInvalidRequest, closePolicy, 0, "Accept must list application/json and text/event-stream (GET: text/event-stream)"}

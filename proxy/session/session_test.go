@@ -18,6 +18,7 @@ import (
 	"sidegate/proxy/share"
 	"sidegate/proxy/stream"
 	"sidegate/proxy/wire"
+	"sidegate/registry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -396,5 +397,15 @@ func TestBoundsAndDrain(t *testing.T) {
 	b.want(st, `{"jsonrpc":"2.0","id":1,"result":{}}`)
 	if !b.Drain(context.Background()) {
 		t.Error("not drained")
+	}
+}
+
+// TestExpired: what a client is told of its session's end says which bound it
+// has met.
+func TestExpired(t *testing.T) {
+	for reason, flag := range map[registry.Reason]string{registry.Idle: "--idle-timeout", registry.Lifetime: "--session-lifetime"} {
+		if text := expired(reason).Text; !strings.Contains(text, flag) {
+			t.Errorf("%v: %s", reason, text)
+		}
 	}
 }

@@ -44,14 +44,10 @@ type Request struct {
 	Keep   bool // false: the client asked for Connection: close
 }
 
-// NewConn takes a hijacked connection over. On an error it is closed.
-func NewConn(hijacked net.Conn, r Request, writeTimeout time.Duration) (*Conn, error) {
-	socket, err := takeBack(hijacked)
-	c := &Conn{socket: socket, head: r.Head, onlyOK: r.OnlyOK, first: r.First, http11: r.HTTP11, keep: r.Keep && r.HTTP11, timeout: writeTimeout}
-	if err != nil {
-		c.Close()
-	}
-	return c, err
+// NewConn makes a Conn of a connection that has left the HTTP server, with the
+// response to r still to come.
+func NewConn(socket *Socket, r Request, writeTimeout time.Duration) *Conn {
+	return &Conn{socket: socket, head: r.Head, onlyOK: r.OnlyOK, first: r.First, http11: r.HTTP11, keep: r.Keep && r.HTTP11, timeout: writeTimeout}
 }
 
 // Socket is the connection below; it goes back to the HTTP server after Hold

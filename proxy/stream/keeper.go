@@ -69,9 +69,9 @@ func (k *Keeper) Hold(ctx *fasthttp.RequestCtx, st *Stream, o Opening) {
 		HTTP11: ctx.Request.Header.IsHTTP11(),
 		Keep:   !ctx.Request.Header.ConnectionClose(),
 	}
-	k.take(ctx, st.Abandon, func(hijacked net.Conn) (*Conn, error) {
-		return NewConn(hijacked, wants, k.options.WriteTimeout)
-	}, func(c *Conn) { k.own(c, st, o.From) })
+	k.take(ctx, st.Abandon, func(socket *Socket) {
+		k.own(NewConn(socket, wants, k.options.WriteTimeout), st, o.From)
+	})
 }
 
 // Upgrade takes the request's connection out of the HTTP server for another
@@ -79,36 +79,35 @@ func (k *Keeper) Hold(ctx *fasthttp.RequestCtx, st *Stream, o Opening) {
 // been written; when it returns the connection is closed. Where the connection
 // does not come own is called with nil.
 func (k *Keeper) Upgrade(ctx *fasthttp.RequestCtx, own func(*Socket)) {
-	k.take(ctx, func() { own(nil) }, func(hijacked net.Conn) (*Conn, error) {
-		return NewConn(hijacked, Request{}, k.options.WriteTimeout)
-	}, func(c *Conn) {
+	k.take(ctx, func() { own(nil) }, func(socket *Socket) {
 		defer k.held.Add(-1)
-		defer c.Close()
-		if k.note(c.socket, answering) {
-			own(c.socket)
+		defer socket.Close()
+		if k.note(socket, answering) {
+			own(socket)
 		} else {
 			own(nil)
 		}
-		k.forget(c.socket)
+		k.forget(socket)
 	})
 }
 
 // take takes the connection out of the HTTP server and hands it to own; lost is
 // called where it does not come.
-func (k *Keeper) take(ctx *fasthttp.RequestCtx, lost func(), adopt func(net.Conn) (*Conn, error), own func(*Conn)) {
+func (k *Keeper) take(ctx *fasthttp.RequestCtx, lost func(), own func(*Socket)) {
 	k.held.Add(1)
 	missed := k.missed(lost)
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(hijacked net.Conn) {
-		c, err := adopt(hijacked)
-		switch {
-		case !missed.Stop():
-			c.Close()
-		case err != nil:
+		socket, err := takeBack(hijacked)
+		inTime := missed.Stop()
+		if inTime && err == nil {
+			go own(socket) // and no longer: the server keeps the request's memory until this returns
+			return
+		}
+		_ = socket.Close()
+		if inTime {
 			lost()
 			k.held.Add(-1)
-		default:
-			go own(c) // and no longer: the server keeps the request's memory until this returns
 		}
 	})
 }

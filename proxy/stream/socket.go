@@ -115,7 +115,8 @@ var errPipelined = errors.New("the client pipelines too much")
 
 // takeBack gets the accepted connection back from a hijacked one. The HTTP
 // server's reader may have read on into the next request: those bytes are
-// taken out of it without waiting for more, by reading past a deadline.
+// taken out of it without waiting for more, by reading past a deadline. On an
+// error the connection is to be closed.
 func takeBack(hijacked net.Conn) (*Socket, error) {
 	socket := hijacked.(interface{ UnsafeConn() net.Conn }).UnsafeConn().(*Socket)
 	if err := socket.SetReadDeadline(longAgo); err != nil {

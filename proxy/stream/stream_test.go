@@ -87,6 +87,16 @@ type hijacked struct {
 func (h hijacked) UnsafeConn() net.Conn       { return h.Conn }
 func (h hijacked) Read(p []byte) (int, error) { return h.buffered.Read(p) }
 
+// takeOver makes a Conn of a connection that the HTTP server hands out.
+func takeOver(t *testing.T, h hijacked, r Request, writeTimeout time.Duration) *Conn {
+	t.Helper()
+	socket, err := takeBack(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewConn(socket, r, writeTimeout)
+}
+
 // hold connects a client to s; the returned channel tells whether the
 // connection came back for another request.
 func (b *bench) hold(s *Stream, from uint64) (client net.Conn, reusable chan bool) {
@@ -106,10 +116,7 @@ func (b *bench) hold(s *Stream, from uint64) (client net.Conn, reusable chan boo
 		b.t.Fatal(err)
 	}
 	socket := NewSocket(server, func() {})
-	c, err := NewConn(hijacked{socket, bufio.NewReader(socket)}, Request{Head: "X-Test: 1\r\n", HTTP11: true, Keep: true}, b.box.options.WriteTimeout)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	c := takeOver(b.t, hijacked{socket, bufio.NewReader(socket)}, Request{Head: "X-Test: 1\r\n", HTTP11: true, Keep: true}, b.box.options.WriteTimeout)
 	reusable = make(chan bool, 1)
 	b.owners.Go(func() {
 		ok := s.Hold(c, from)
@@ -387,10 +394,7 @@ func TestPipelinedRequestIsGivenBack(t *testing.T) {
 	if _, err := reader.ReadString(' '); err != nil {
 		t.Fatal(err)
 	}
-	c, err := NewConn(hijacked{socket, reader}, Request{HTTP11: true, Keep: true}, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := takeOver(t, hijacked{socket, reader}, Request{HTTP11: true, Keep: true}, time.Second)
 	s := b.box.Open(1)
 	done := make(chan bool)
 	go func() { done <- s.Hold(c, 0) }()

@@ -18,10 +18,7 @@ func (b *bench) pipe(s *Stream, from uint64, r Request) (client net.Conn, reusab
 	client, server := net.Pipe()
 	b.t.Cleanup(func() { client.Close() })
 	socket := NewSocket(server, func() {})
-	c, err := NewConn(hijacked{socket, bufio.NewReader(socket)}, r, b.box.options.WriteTimeout)
-	if err != nil {
-		b.t.Error(err)
-	}
+	c := takeOver(b.t, hijacked{socket, bufio.NewReader(socket)}, r, b.box.options.WriteTimeout)
 	reusable = make(chan bool, 1)
 	b.owners.Go(func() {
 		ok := s.Hold(c, from)

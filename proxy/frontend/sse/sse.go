@@ -8,7 +8,6 @@
 package sse
 
 import (
-	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -22,9 +21,7 @@ import (
 	"sidegate/proxy/wire"
 )
 
-// initializeWithin is how long a stream is held for a client that does not say
-// what it wants.
-const initializeWithin = 30 * time.Second
+const defaultInitialize = 30 * time.Second
 
 // Options never change.
 type Options struct {
@@ -32,6 +29,9 @@ type Options struct {
 	WriteTimeout time.Duration  // of a stream, for each piece
 	PublicURL    *url.URL       // where clients find the gate, which may be below a path; nil: not told
 	Budget       wire.Budget    // of bytes in flight, for the copies of a batch's elements
+	// Initialize is how long a stream is held for a client that does not send
+	// initialize. Default 30 s.
+	Initialize time.Duration
 	// Check is the guard's second part, for the elements of a batch.
 	Check func(msg []byte, env *wire.Envelope) *refusal.Refusal
 	// Refused counts a refusal inside of a batch.
@@ -42,7 +42,12 @@ type Options struct {
 type Frontend struct{ options Options }
 
 // New makes a frontend.
-func New(o Options) *Frontend { return &Frontend{options: o} }
+func New(o Options) *Frontend {
+	if o.Initialize <= 0 {
+		o.Initialize = defaultInitialize
+	}
+	return &Frontend{options: o}
+}
 
 // A Request is an HTTP request that has passed the guard.
 type Request struct {
@@ -74,13 +79,7 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 	sessions := r.Sessions // r is the caller's, and is used again
 	f.options.Keeper.Upgrade(r.HTTP, func(socket *stream.Socket) {
 		if socket != nil {
-			late := time.AfterFunc(initializeWithin, func() {
-				if !s.Opened() {
-					sessions.End(s, refusal.Uninitialized.With("no initialize has come within %v", initializeWithin))
-				}
-			})
-			f.hold(s, socket, wants)
-			late.Stop()
+			f.hold(sessions, s, socket, wants)
 		}
 		sessions.End(s, refusal.SessionEnd)
 	})
@@ -88,20 +87,18 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 }
 
 // hold is the life of a session's one connection. It ends when the client has
-// left, is too slow, or has been told that the session is over.
-func (f *Frontend) hold(s *session.Session, socket *stream.Socket, wants stream.Request) {
-	c, err := stream.NewConn(owned{socket}, wants, f.options.WriteTimeout)
-	if err == nil {
-		s.Outbox().Main().Hold(c, 0)
-	}
+// left, is too slow, has been told that the session is over, or does not say
+// what it wants.
+func (f *Frontend) hold(sessions *session.Manager, s *session.Session, socket *stream.Socket, wants stream.Request) {
+	o := &f.options
+	late := time.AfterFunc(o.Initialize, func() {
+		if !s.Opened() {
+			sessions.End(s, refusal.Uninitialized.With("no initialize has come within %v", o.Initialize))
+		}
+	})
+	defer late.Stop()
+	s.Outbox().Main().Hold(stream.NewConn(socket, wants, o.WriteTimeout), 0)
 }
-
-// owned is a connection that has left the HTTP server already, in the form in
-// which the server hands them out.
-type owned struct{ *stream.Socket }
-
-// UnsafeConn is the connection itself.
-func (o owned) UnsafeConn() net.Conn { return o.Socket }
 
 // Post takes one message or a batch, which is answered on the session's stream.
 // Where it returns a refusal nothing has been answered, and nothing will be.

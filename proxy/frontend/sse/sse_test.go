@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/session"
@@ -110,5 +111,22 @@ func TestBatch(t *testing.T) {
 	defer c.mu.Unlock()
 	if !slices.ContainsFunc(c.told, func(s string) bool { return strings.Contains(s, "notifications/y") }) {
 		t.Errorf("told %q", c.told)
+	}
+}
+
+// TestWithoutInitialize: a stream is not held for a client that does not say
+// what it wants, and as long as it likes for one that does.
+func TestWithoutInitialize(t *testing.T) {
+	b := newBed(t)
+	b.frontend.options.Initialize = 2 * time.Second
+	lively := b.open("me").initialize("2025-11-25")
+	silent := b.open("me")
+	if rest := silent.event(); rest != "" {
+		t.Errorf("the silent client got %q", rest)
+	}
+	lively.say(`{"jsonrpc":"2.0","id":2,"method":"ping"}`)
+	lively.want(`{"jsonrpc":"2.0","id":2,"result":{}}`)
+	if n := b.sessions.Len(); n != 1 {
+		t.Errorf("%d sessions are open", n)
 	}
 }
