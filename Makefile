@@ -22,7 +22,7 @@ build: ## build the gate: ./sidegate, one static binary
 run: build ## start the gate in front of the demo tool server and print its doors (FLAGS='--listen 127.0.0.1:9000')
 	./sidegate run --curl $(FLAGS) -- ./sidegate demo
 
-test: ## run the tests, none from a cache: the gate is built by some of them; what needs Node or Python skips where make clients has not installed it
+test: ## run the tests, none from a cache: the gate is built by some of them; what needs Node, Python, nginx or HAProxy skips where that is not installed
 	$(if $(filter -v,$(TESTFLAGS)),$(GO) test -count=1 -timeout 20m $(TESTFLAGS) ./...,GO=$(GO) .ci/test -count=1 -timeout 20m $(TESTFLAGS))
 
 race: ## run the tests with the race detector, in the gate as well
