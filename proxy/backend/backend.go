@@ -99,8 +99,29 @@ type Reply struct {
 // client's HTTP request.
 type Forwarder interface {
 	// SendWith is Send with the end-to-end header lines of the client's request,
-	// each ended by CRLF. header is not kept.
+	// each ended by CRLF. header is not kept. Where its first line is
+	// Mcp-Protocol-Version the message is of a modern revision and stands alone:
+	// it belongs to no session, and header has all that the revision asks for.
 	SendWith(msg *wire.Buffer, header []byte) error
+}
+
+// A Canceller is a Conn on which a request is cancelled by breaking off its
+// response, and not by a notification (2026-07-28,
+// basic/transports/streamable-http, "Cancellation").
+type Canceller interface {
+	// Cancel breaks off the request with the raw JSON id, if it is of a modern
+	// revision, and tells whether it is: what comes for it from here on is
+	// dropped. One that has ended already is fine.
+	Cancel(id []byte) bool
+}
+
+// A Relater is a Receiver that wants to know to which request a message
+// belongs. Over HTTP each request of a modern revision has a response of its
+// own, and so has what comes in it.
+type Relater interface {
+	// Related is Message for what is no answer and came in the response to
+	// request id, which is valid until Related returns.
+	Related(id []byte, msg *wire.Buffer, env *wire.Envelope)
 }
 
 // A Checker is a Backend that can be asked whether its server is there without

@@ -17,6 +17,28 @@ const (
 // then names it in its header.
 var LegacyRevisions = []string{Revision20251125, Revision20250618, Revision20250326, Revision20241105}
 
+// Revision20260728 is the first modern revision: every request stands alone and
+// says in _meta what initialize used to say.
+// Specification: 2026-07-28, basic/versioning.
+const Revision20260728 = "2026-07-28"
+
+// ModernRevisions are served without a session, newest first.
+var ModernRevisions = []string{Revision20260728}
+
+// IsModern tells whether revision is one of ModernRevisions.
+func IsModern(revision string) bool { return revision == Revision20260728 }
+
+// Keys of _meta (2026-07-28, basic, "_meta").
+const (
+	MetaPrefix         = "io.modelcontextprotocol/"
+	MetaRevision       = MetaPrefix + "protocolVersion"
+	MetaClientInfo     = MetaPrefix + "clientInfo"
+	MetaCapabilities   = MetaPrefix + "clientCapabilities"
+	MetaLogLevel       = MetaPrefix + "logLevel"
+	MetaSubscriptionID = MetaPrefix + "subscriptionId"
+	MetaServerInfo     = MetaPrefix + "serverInfo"
+)
+
 // IsLegacy tells whether revision is one of LegacyRevisions.
 func IsLegacy(revision string) bool {
 	switch revision {
@@ -37,18 +59,29 @@ const (
 	HeaderMethod          = "Mcp-Method"
 	HeaderName            = "Mcp-Name"
 	HeaderLastEventID     = "Last-Event-Id"
+	HeaderParam           = "Mcp-Param-" // and the name that a tool's schema gives to an argument
 )
 
 // Methods that the gate itself acts on; all others pass by name alone.
 const (
-	MethodInitialize   = "initialize"
-	MethodPing         = "ping"
-	MethodCallTool     = "tools/call"
-	MethodGetPrompt    = "prompts/get"
-	MethodReadResource = "resources/read"
-	MethodSubscribe    = "resources/subscribe"
-	MethodUnsubscribe  = "resources/unsubscribe"
-	MethodSetLevel     = "logging/setLevel"
+	MethodInitialize    = "initialize"
+	MethodPing          = "ping"
+	MethodCallTool      = "tools/call"
+	MethodGetPrompt     = "prompts/get"
+	MethodReadResource  = "resources/read"
+	MethodSubscribe     = "resources/subscribe"
+	MethodUnsubscribe   = "resources/unsubscribe"
+	MethodSetLevel      = "logging/setLevel"
+	MethodComplete      = "completion/complete"
+	MethodListTools     = "tools/list"
+	MethodListPrompts   = "prompts/list"
+	MethodListResources = "resources/list"
+	MethodListTemplates = "resources/templates/list"
+
+	// Of the modern revisions.
+	MethodDiscover     = "server/discover"
+	MethodListen       = "subscriptions/listen"
+	MethodAcknowledged = "notifications/subscriptions/acknowledged"
 
 	MethodInitialized = "notifications/initialized"
 	MethodCancelled   = "notifications/cancelled"
@@ -59,6 +92,8 @@ const (
 	MethodResourcesChanged = "notifications/resources/list_changed"
 	MethodResourceUpdated  = "notifications/resources/updated"
 	MethodRootsChanged     = "notifications/roots/list_changed"
+	MethodMessage          = "notifications/message"
+	MethodElicited         = "notifications/elicitation/complete"
 
 	// What a server asks its client.
 	MethodSample = "sampling/createMessage"
@@ -75,4 +110,13 @@ const (
 	CodeMethodNotFound = -32601
 	CodeInvalidParams  = -32602
 	CodeInternal       = -32603
+
+	// Of the modern revisions (2026-07-28, basic, "Error Codes").
+	CodeHeaderMismatch     = -32020
+	CodeMissingCapability  = -32021
+	CodeUnsupportedVersion = -32022
+
+	// Of the legacy revisions alone.
+	CodeResourceNotFound = -32002
+	CodeURLElicitation   = -32042
 )

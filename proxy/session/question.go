@@ -17,13 +17,13 @@ const maxQuestions = 256
 // the client its id and its progress token are a number of the session's own:
 // two links may use the same.
 type question struct {
-	link  *link.Link
+	from  share.Asker
 	id    []byte // as the server has spelt it
 	token []byte // likewise, nil without one
 }
 
-func newQuestion(l *link.Link, msg *wire.Buffer, env *wire.Envelope) *question {
-	return &question{link: l, id: bytes.Clone(env.ID.Of(msg.B)), token: bytes.Clone(env.ProgressToken.Of(msg.B))}
+func newQuestion(l share.Asker, msg *wire.Buffer, env *wire.Envelope) *question {
+	return &question{from: l, id: bytes.Clone(env.ID.Of(msg.B)), token: bytes.Clone(env.ProgressToken.Of(msg.B))}
 }
 
 // note gives a question its number. on is the call that it belongs to, nil for
@@ -87,7 +87,7 @@ func (s *Session) reply(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 		return nil
 	}
 	msg.Splice(env.ID, q.id)
-	refused := q.link.Send(msg)
+	refused := q.from.Send(msg)
 	if refused != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -109,18 +109,18 @@ func (s *Session) progress(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusa
 		return nil
 	}
 	msg.Splice(env.ProgressToken, q.token)
-	return q.link.Send(msg)
+	return q.from.Send(msg)
 }
 
 // withdraw closes a question that its server no longer asks, and puts the
 // client's name for it in the server's notification. It is false where no such
 // question is open.
-func (s *Session) withdraw(l *link.Link, msg *wire.Buffer, env *wire.Envelope) bool {
+func (s *Session) withdraw(l share.Asker, msg *wire.Buffer, env *wire.Envelope) bool {
 	id := env.RequestID.Of(msg.B)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n, q := range s.questions {
-		if q.link == l && wire.SameID(q.id, id) {
+		if q.from == l && wire.SameID(q.id, id) {
 			delete(s.questions, n)
 			msg.Splice(env.RequestID, strconv.AppendUint(nil, n, 10))
 			return true
@@ -131,11 +131,11 @@ func (s *Session) withdraw(l *link.Link, msg *wire.Buffer, env *wire.Envelope) b
 
 // Settle answers for the client what it was asked on a link that it has to do
 // with no more; see share.Client.
-func (s *Session) Settle(l *link.Link) {
+func (s *Session) Settle(l share.Asker) {
 	var open []*question
 	s.mu.Lock()
 	for n, q := range s.questions {
-		if q.link == l {
+		if q.from == l {
 			delete(s.questions, n)
 			open = append(open, q)
 		}

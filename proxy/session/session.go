@@ -196,7 +196,7 @@ func (s *Session) end(why *refusal.Refusal) {
 	}
 	s.mu.Unlock()
 	for _, q := range questions {
-		share.Answer(q.link, refusal.Unattended, q.id)
+		share.Answer(q.from, refusal.Unattended, q.id)
 	}
 	s.place.Leave(calls, why)
 	s.box.Close(why)

@@ -11,7 +11,7 @@ import (
 
 // Unasked takes what the server says and what is no answer: a notification, or
 // a question; see share.Client.
-func (s *Session) Unasked(l *link.Link, on *link.Call, msg *wire.Buffer, env *wire.Envelope) {
+func (s *Session) Unasked(l share.Asker, on *link.Call, msg *wire.Buffer, env *wire.Envelope) {
 	if env.Kind == wire.Request {
 		s.ask(l, on, msg, env)
 		return
@@ -57,7 +57,7 @@ func (s *Session) route(on *link.Call) *stream.Stream {
 
 // ask puts a server's question to the client. Who cannot be asked has not been
 // asked: the server gets an answer from the gate.
-func (s *Session) ask(l *link.Link, on *link.Call, msg *wire.Buffer, env *wire.Envelope) {
+func (s *Session) ask(l share.Asker, on *link.Call, msg *wire.Buffer, env *wire.Envelope) {
 	q := newQuestion(l, msg, env)
 	number, refused := s.note(q, on)
 	if refused == nil {

@@ -203,12 +203,12 @@ type client struct {
 
 	mu      sync.Mutex
 	unasked []string // "call ID: MESSAGE", or "MESSAGE"
-	settled []*link.Link
+	settled []Asker
 	lost    bool
 	calls   []*link.Call
 }
 
-func (c *client) Unasked(_ *link.Link, on *link.Call, msg *wire.Buffer, _ *wire.Envelope) {
+func (c *client) Unasked(_ Asker, on *link.Call, msg *wire.Buffer, _ *wire.Envelope) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	text := string(msg.B)
@@ -219,7 +219,7 @@ func (c *client) Unasked(_ *link.Link, on *link.Call, msg *wire.Buffer, _ *wire.
 	msg.Release()
 }
 
-func (c *client) Settle(l *link.Link) {
+func (c *client) Settle(l Asker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settled = append(c.settled, l)

@@ -164,7 +164,7 @@ func (g *Group) find(w *wait) {
 		g.use(w, t)
 	case w.unpark():
 		w.msg.Release()
-		failed.tell(w.call)
+		failed.Tell(w.call)
 	}
 }
 

@@ -72,8 +72,8 @@ func (t *tenant) setLevel(m *member, then func()) bool {
 	}
 	then = sync.OnceFunc(then)
 	late := time.AfterFunc(attendance, then)
-	msg, env := newRequest(mcp.MethodSetLevel, map[string]string{"level": level})
-	if t.link.Call(&link.Call{ID: gateID, Leg: answered{then: func() { late.Stop(); then() }}}, msg, env) != nil {
+	msg, env := link.NewRequest(mcp.MethodSetLevel, map[string]string{"level": level})
+	if t.link.Call(&link.Call{ID: link.GateID, Leg: answered{then: func() { late.Stop(); then() }}}, msg, env) != nil {
 		late.Stop()
 		then() // the link's end is near: the call is told
 	}
@@ -83,7 +83,7 @@ func (t *tenant) setLevel(m *member, then func()) bool {
 // answered is the leg of a request of the gate's own that is waited for,
 // whatever the answer.
 type answered struct {
-	mute
+	link.Mute
 	then func()
 }
 

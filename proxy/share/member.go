@@ -50,11 +50,11 @@ func (m *member) Open(c *link.Call, msg *wire.Buffer, env *wire.Envelope) {
 		c.Refuse(refused)
 		return
 	}
-	m.group.ensure(m.seat.Load(), func(t *tenant, failed *failure) {
+	m.group.ensure(m.seat.Load(), func(t *tenant, failed *link.Failure) {
 		switch {
 		case !w.unpark():
 		case failed != nil:
-			failed.tell(c)
+			failed.Tell(c)
 		default:
 			t.answer(c)
 		}
@@ -137,12 +137,12 @@ func (m *member) share(s *slot, c *link.Call, msg *wire.Buffer, env *wire.Envelo
 	if refused != nil {
 		return refused
 	}
-	m.group.ensure(s, func(t *tenant, failed *failure) {
+	m.group.ensure(s, func(t *tenant, failed *link.Failure) {
 		switch {
 		case !w.unpark():
 		case failed != nil:
 			w.msg.Release()
-			failed.tell(c)
+			failed.Tell(c)
 		default:
 			if refused := t.link.Call(c, w.msg, &w.env); refused != nil {
 				c.Refuse(refused)

@@ -64,7 +64,7 @@ func (t *tenant) refuse(why *refusal.Refusal, msg *wire.Buffer, env *wire.Envelo
 
 // Answer answers a server's request with a refusal. id is the server's own. A
 // server that does not read cannot be told.
-func Answer(l *link.Link, why *refusal.Refusal, id []byte) {
+func Answer(l Asker, why *refusal.Refusal, id []byte) {
 	answer := wire.Acquire(256 + len(id))
 	answer.B = why.AppendJSON(answer.B, id)
 	_ = l.Send(answer)

@@ -23,16 +23,45 @@ import (
 // link's one reader among others and must not block.
 type Client interface {
 	// Unasked hands over what the server says and what is no answer and no
-	// progress: a question, or a notification. on is the call that it belongs
-	// to, nil where it names none. The client ends msg; env is valid until
-	// Unasked returns.
-	Unasked(l *link.Link, on *link.Call, msg *wire.Buffer, env *wire.Envelope)
-	// Settle says that the client has to do with a link no more: questions that
+	// progress: a question, or a notification. from takes the answer to a
+	// question. on is the call that it belongs to, nil where it names none. The
+	// client ends msg; env is valid until Unasked returns.
+	Unasked(from Asker, on *link.Call, msg *wire.Buffer, env *wire.Envelope)
+	// Settle says that the client has to do with an asker no more: questions that
 	// came from it and are still open are answered for the client.
-	Settle(l *link.Link)
+	Settle(from Asker)
 	// Lost says that the link has ended without which the session cannot go on.
 	// Every call on it was answered.
 	Lost()
+}
+
+// An Asker takes the answers to questions that came from it; *link.Link is one.
+type Asker interface {
+	// Send takes msg over in every case.
+	Send(msg *wire.Buffer) *refusal.Refusal
+}
+
+// A Caller is who a modern request is from.
+type Caller struct {
+	Principal string // "" where callers have no names
+	Session   string // the legacy session that the request is made for; "" for a modern client's own
+}
+
+// A Desk takes modern requests, each of which stands alone (2026-07-28, basic,
+// "Statelessness"). Its methods may be called from any goroutine.
+type Desk interface {
+	// Call sends a request, now or as soon as there is a link for it. It takes
+	// msg over; env is what the scan found in it, valid until Call returns. Where
+	// Call fails c has no answer, in every other case its leg gets one, whatever
+	// happens. The answer and what comes before it are modern.
+	Call(c *link.Call, from Caller, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal
+	// Leave says that nobody waits for a call any more: its client has left, or
+	// has cancelled it. The call is over for the server, too. The leg gets an
+	// answer that nobody reads. After the answer Leave does nothing.
+	Leave(c *link.Call)
+	// Run does what the desk has to do by itself, until ctx is done; every call
+	// is answered then.
+	Run(ctx context.Context)
 }
 
 // A Place is a session's way to the tool server. Its methods may be called

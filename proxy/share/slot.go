@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"sidegate/proxy/link"
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/refusal"
 )
@@ -14,7 +15,7 @@ type slot struct {
 	kind        *kind
 	tenant      *tenant // nil while there is no link
 	starting    bool
-	waiting     []func(*tenant, *failure) // run when the start is over
+	waiting     []func(*tenant, *link.Failure) // run when the start is over
 	members     map[*member]struct{}
 	subscribers map[string]map[*member]struct{} // by the URI
 
@@ -54,14 +55,14 @@ func (g *Group) mayStart() bool {
 
 // ensure calls then with the slot's link, or with why there is none: at once
 // where there is one, else when it has been started.
-func (g *Group) ensure(s *slot, then func(*tenant, *failure)) {
+func (g *Group) ensure(s *slot, then func(*tenant, *link.Failure)) {
 	g.mu.Lock()
 	t := s.tenant
 	switch {
 	case t != nil:
 	case g.closed:
 		g.mu.Unlock()
-		then(nil, &failure{refused: refusal.Draining})
+		then(nil, &link.Failure{Refused: refusal.Draining})
 		return
 	default:
 		s.waiting = append(s.waiting, then)
@@ -86,7 +87,7 @@ func (g *Group) start(s *slot) {
 	waiting := s.waiting
 	s.waiting = nil
 	if t != nil && t.dead {
-		t, failed = nil, &failure{refused: refusal.Start}
+		t, failed = nil, &link.Failure{Refused: refusal.Start}
 	}
 	var uris []string
 	if t != nil {
@@ -121,6 +122,6 @@ func (s *slot) vacate() {
 // not be started without end.
 func (g *Group) replace(s *slot, born time.Time) {
 	if time.Since(born) >= soundAge {
-		g.ensure(s, func(*tenant, *failure) {})
+		g.ensure(s, func(*tenant, *link.Failure) {})
 	}
 }

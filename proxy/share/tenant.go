@@ -176,9 +176,9 @@ func (t *tenant) LinkClosed(*link.Link, error) {
 // ask sends a request of the gate's own whose answer nobody waits for. Where
 // the link does not take it, its end is near.
 func (t *tenant) ask(method, name, value string) {
-	msg, env := newRequest(method, map[string]string{name: value})
+	msg, env := link.NewRequest(method, map[string]string{name: value})
 	msg.Header = t.kind.header()
-	if t.link.Call(&link.Call{ID: gateID, Leg: mute{}}, msg, env) != nil {
+	if t.link.Call(&link.Call{ID: link.GateID, Leg: link.Mute{}}, msg, env) != nil {
 		t.group.options.Dropped("unsaid")
 	}
 }

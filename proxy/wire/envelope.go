@@ -39,6 +39,17 @@ type Envelope struct {
 	MetaRevision  []byte // params._meta["io.modelcontextprotocol/protocolVersion"]
 	Capabilities  Span   // params.capabilities of initialize, raw value
 
+	// Of 2026-07-28 (basic, "_meta"; basic/patterns/mrtr).
+	MetaCapabilities Span // params._meta[".../clientCapabilities"], raw value
+	LogLevel         Span // params._meta[".../logLevel"] of a request, raw value
+	SubscriptionID   Span // raw token: params._meta[".../subscriptionId"] of a notification
+	InputResponses   Span // params.inputResponses of a request, raw value
+	RequestState     Span // params.requestState of a request, raw value
+
+	Result Span // of a result, raw value
+	Error  Span // of an error, raw value: an object
+	Code   Span // error.code, an integer
+
 	HasNewline bool // a line break stands between tokens: Flatten before msg goes out as a line
 
 	scratch []byte // texts that the message had escaped

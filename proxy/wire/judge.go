@@ -22,6 +22,7 @@ func (s *scanner) judge(e *Envelope, at Span) {
 		s.readCall(e)
 	case Result:
 		e.Revision, _ = s.text(e, fieldResultVersion)
+		e.Result = s.span(fieldResult)
 	case Error:
 		s.checkError(e)
 	}
@@ -67,7 +68,9 @@ func (s *scanner) checkError(e *Envelope) {
 	at := s.spans[fieldError]
 	if _, ok := s.text(e, fieldMessage); !ok || !s.has(fieldCode) || !s.isInteger(s.spans[fieldCode]) {
 		s.note("an error is an object with an integer code and a message", at.Start)
+		return
 	}
+	e.Error, e.Code = at, s.spans[fieldCode]
 }
 
 // readCall reads what requests and notifications have.
@@ -85,6 +88,12 @@ func (s *scanner) readCall(e *Envelope) {
 
 	if e.Kind == Request {
 		e.ProgressToken = s.id(fieldMetaToken)
+		e.MetaCapabilities = s.span(fieldMetaCapabilities)
+		e.LogLevel = s.span(fieldMetaLogLevel)
+		e.InputResponses = s.span(fieldInputResponses)
+		e.RequestState = s.span(fieldRequestState)
+	} else {
+		e.SubscriptionID = s.id(fieldMetaSubscription)
 	}
 	switch string(e.Method) {
 	case "initialize":

@@ -34,22 +34,33 @@ const (
 	fieldRequestID
 	fieldVersion
 	fieldCapabilities
+	fieldInputResponses
+	fieldRequestState
 	fieldMetaToken
 	fieldMetaVersion
+	fieldMetaCapabilities
+	fieldMetaLogLevel
+	fieldMetaSubscription
 	fieldResultVersion
 	fieldCode
 	fieldMessage
 	fields
 )
 
-const metaVersionKey = "io.modelcontextprotocol/protocolVersion"
+// The keys of _meta that are read (2026-07-28, basic, "_meta").
+const (
+	metaVersionKey      = "io.modelcontextprotocol/protocolVersion"
+	metaCapabilitiesKey = "io.modelcontextprotocol/clientCapabilities"
+	metaLogLevelKey     = "io.modelcontextprotocol/logLevel"
+	metaSubscriptionKey = "io.modelcontextprotocol/subscriptionId"
+)
 
 // names lists the keys that are read at each level, for the comparison that
 // ignores case. fieldOf is the exact and fast form of the same table.
 var names = [levels][][]byte{
 	topLevel:    bytes.Fields([]byte("jsonrpc id method params result error")),
-	paramsLevel: bytes.Fields([]byte("name uri arguments _meta progressToken requestId protocolVersion capabilities")),
-	metaLevel:   bytes.Fields([]byte("progressToken " + metaVersionKey)),
+	paramsLevel: bytes.Fields([]byte("name uri arguments _meta progressToken requestId protocolVersion capabilities inputResponses requestState")),
+	metaLevel:   bytes.Fields([]byte("progressToken " + metaVersionKey + " " + metaCapabilitiesKey + " " + metaLogLevelKey + " " + metaSubscriptionKey)),
 	resultLevel: bytes.Fields([]byte("protocolVersion")),
 	errorLevel:  bytes.Fields([]byte("code message")),
 }
@@ -80,6 +91,12 @@ func fieldOf(lv level, key []byte) field {
 			return fieldMetaToken
 		case metaVersionKey:
 			return fieldMetaVersion
+		case metaCapabilitiesKey:
+			return fieldMetaCapabilities
+		case metaLogLevelKey:
+			return fieldMetaLogLevel
+		case metaSubscriptionKey:
+			return fieldMetaSubscription
 		}
 	case resultLevel:
 		if string(key) == "protocolVersion" {
@@ -114,6 +131,10 @@ func paramsFieldOf(key []byte) field {
 		return fieldVersion
 	case "capabilities":
 		return fieldCapabilities
+	case "inputResponses":
+		return fieldInputResponses
+	case "requestState":
+		return fieldRequestState
 	}
 	return unread
 }
