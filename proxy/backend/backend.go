@@ -92,6 +92,10 @@ type Reply struct {
 	Body   []byte // where Status is not StatusOK, and always from a Passer
 	Reason string // what went wrong, one sentence for a client; "" where Status is StatusOK
 
+	// Said is the server's own status, where Status tells a client something
+	// else of it: a 404 is no answer of the gate's. 0: there was no response.
+	Said int
+
 	Release func() // of a Passer's: gives Body back, which counts as bytes in flight until then; nil where there is none
 }
 

@@ -30,6 +30,10 @@ type Settings struct {
 	MaxQueue   int         // bytes that may wait to be sent
 	Budget     wire.Budget // charged for what is received
 
+	// StopTimeout is how long Close may wait for the peer: as long as it takes
+	// where the peer does its part, however busy the machine is.
+	StopTimeout time.Duration
+
 	// Done is closed once the connection's own end is closed: a peer in the
 	// test's process that does not read ends with it.
 	Done <-chan struct{}
@@ -91,7 +95,7 @@ func Run(t *testing.T, open Opener, traits ...Trait) {
 		t.Run(test.name, func(t *testing.T) {
 			done := make(chan struct{})
 			budget := &budget{limit: 1 << 40}
-			b := open(t, Settings{test.peer, maxMessage, maxQueue, budget, done})
+			b := open(t, settings(test.peer, budget, done))
 			leak := watchLeaks(t) // a peer in this process is there for longer
 			c := newConnection(t, b, budget)
 			c.framed, c.apart = slices.Contains(traits, Framed), slices.Contains(traits, Apart)
@@ -107,7 +111,7 @@ func Run(t *testing.T, open Opener, traits ...Trait) {
 		done := make(chan struct{})
 		defer close(done)
 		budget := &budget{limit: 1 << 40}
-		b := open(t, Settings{Echo, maxMessage, maxQueue, budget, done})
+		b := open(t, settings(Echo, budget, done))
 		leak := watchLeaks(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -117,6 +121,14 @@ func Run(t *testing.T, open Opener, traits ...Trait) {
 		}
 		leak(budget)
 	})
+}
+
+func settings(peer string, b wire.Budget, done <-chan struct{}) Settings {
+	s := Settings{Peer: peer, MaxMessage: maxMessage, MaxQueue: maxQueue, Budget: b, StopTimeout: time.Second, Done: done}
+	if peer == Echo {
+		s.StopTimeout = Patience
+	}
+	return s
 }
 
 // watchLeaks notes what there is; the function it returns wants no more.

@@ -179,6 +179,11 @@ func (x *exchange) deliver(msg *wire.Buffer) {
 	if x.env.HasNewline {
 		wire.Flatten(msg.B)
 	}
+	if x.modern {
+		x.deliverModern(msg)
+		x.env.Reset()
+		return
+	}
 	opening := false
 	if x.env.Kind == wire.Result || x.env.Kind == wire.Error {
 		opening = x.see(x.env.ID.Of(msg.B), revisionOf(x.env.Revision))
@@ -210,6 +215,9 @@ func (x *exchange) see(id []byte, revision string) (opening bool) {
 func (x *exchange) garbage(text []byte, reason error) {
 	x.backend.warn("the tool server sent something that is no message; it has been dropped", zap.Error(reason), zap.Int("size", len(text)))
 	id := wire.FindID(text)
+	if x.foreign(id) {
+		return
+	}
 	opening := x.see(id, "")
 	x.conn.receiver.garbage(id)
 	if opening {
@@ -220,6 +228,9 @@ func (x *exchange) garbage(text []byte, reason error) {
 func (x *exchange) tooLong(e *wire.TooLong) {
 	x.backend.warn("a message from the tool server has been dropped; raise --max-message, or --max-bytes-in-flight where there was no room",
 		zap.Int64("size", e.Size), zap.Bool("no_room", e.Budget))
+	if x.foreign(e.ID) {
+		return
+	}
 	opening := x.see(e.ID, "")
 	x.conn.receiver.tooLong(e.ID, e.Size)
 	if opening {

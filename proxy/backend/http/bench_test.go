@@ -123,22 +123,29 @@ func BenchmarkCall(b *testing.B) {
 	sse += fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(event), event)
 	text := request(200)
 	size := requestSize(b, text)
-	b.Run("json", func(b *testing.B) { benchmarkCall(b, canned(b, size, jsonResponse(answerOf(200))), text, 1) })
-	b.Run("sse", func(b *testing.B) { benchmarkCall(b, canned(b, size, sse), text, 1) })
-	b.Run("json/32", func(b *testing.B) { benchmarkCall(b, canned(b, size, jsonResponse(answerOf(200))), text, 32) })
+	for name, header := range map[string]string{"": "", "modern/": ofModern} {
+		size := size + len(header)
+		b.Run(name+"json", func(b *testing.B) {
+			benchmarkCall(b, canned(b, size, jsonResponse(answerOf(200))), header, text, 1)
+		})
+		b.Run(name+"sse", func(b *testing.B) { benchmarkCall(b, canned(b, size, sse), header, text, 1) })
+		b.Run(name+"json/32", func(b *testing.B) {
+			benchmarkCall(b, canned(b, size, jsonResponse(answerOf(200))), header, text, 32)
+		})
+	}
 	b.Run("net-http", func(b *testing.B) {
 		answer := []byte(answerOf(200))
 		benchmarkCall(b, serve(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
 			w.Header().Set("Content-Type", "application/json")
 			w.Write(answer)
-		})), text, 1)
+		})), "", text, 1)
 	})
 }
 
-func benchmarkCall(b *testing.B, url, text string, callers int) {
+func benchmarkCall(b *testing.B, url, header, text string, callers int) {
 	server := newBackend(b, url)
-	r := &bench{make(chan struct{}, callers)}
+	r, lines := &bench{make(chan struct{}, callers)}, []byte(header)
 	conn, err := server.Open(context.Background(), r)
 	if err != nil {
 		b.Fatal(err)
@@ -153,7 +160,7 @@ func benchmarkCall(b *testing.B, url, text string, callers int) {
 		<-r.arrived
 		msg := wire.Acquire(len(text))
 		msg.B = append(msg.B, text...)
-		if err := conn.Send(msg); err != nil {
+		if err := conn.(backend.Forwarder).SendWith(msg, lines); err != nil {
 			b.Fatal(err)
 		}
 	}

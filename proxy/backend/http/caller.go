@@ -10,10 +10,16 @@ import (
 // caller calls a receiver for many goroutines, one call at a time and none
 // after Closed.
 type caller struct {
-	to backend.Receiver
+	to      backend.Receiver
+	relater backend.Relater // the same, where it is one
 
 	mu   sync.Mutex
 	over bool
+}
+
+func newCaller(r backend.Receiver) *caller {
+	relater, _ := r.(backend.Relater)
+	return &caller{to: r, relater: relater}
 }
 
 // message gives msg away.
@@ -25,6 +31,21 @@ func (r *caller) message(msg *wire.Buffer, env *wire.Envelope) {
 		return
 	}
 	r.to.Message(msg, env)
+}
+
+// related is message for what is no answer and came in the response to request
+// id.
+func (r *caller) related(id []byte, msg *wire.Buffer, env *wire.Envelope) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.over:
+		msg.Release()
+	case r.relater != nil:
+		r.relater.Related(id, msg, env)
+	default:
+		r.to.Message(msg, env)
+	}
 }
 
 func (r *caller) tooLong(id []byte, size int64) {

@@ -15,7 +15,8 @@ import (
 // conn is one session with the server. Every message is an exchange, which has
 // a goroutine of its own from when it may be sent to when its response is
 // over; listen and the stream of HTTP+SSE have one each. What waits to be sent
-// has none.
+// has none. Messages of a modern revision belong to no session: they pass by
+// all that is kept here for it (modern.go).
 type conn struct {
 	backend  *Backend
 	receiver *caller
@@ -45,15 +46,17 @@ type conn struct {
 	listening bool
 	session   string
 	revision  string
+	modern    modern
 }
 
 var (
 	_ backend.Conn      = (*conn)(nil)
 	_ backend.Forwarder = (*conn)(nil)
+	_ backend.Canceller = (*conn)(nil)
 )
 
 func newConn(b *Backend, r backend.Receiver) *conn {
-	c := &conn{backend: b, receiver: &caller{to: r}, running: map[*exchange]struct{}{}, streams: map[*exchange]struct{}{}, gone: make(chan struct{}), idle: make(chan struct{})}
+	c := &conn{backend: b, receiver: newCaller(r), running: map[*exchange]struct{}{}, streams: map[*exchange]struct{}{}, gone: make(chan struct{}), idle: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.post.Store(&b.post)
 	c.lines.Store(&[]byte{})
@@ -68,6 +71,9 @@ func (c *conn) Send(msg *wire.Buffer) error { return c.SendWith(msg, nil) }
 func (c *conn) SendWith(msg *wire.Buffer, header []byte) error {
 	x := c.backend.exchange(c)
 	x.load(msg, header)
+	if x.modern {
+		return c.sendModern(x)
+	}
 	if x.opens || c.grant.Load() != nil {
 		c.remember(header)
 	}
@@ -77,7 +83,7 @@ func (c *conn) SendWith(msg *wire.Buffer, header []byte) error {
 	case c.finished:
 		x.free()
 		return backend.ErrClosed
-	case c.queued > 0 && c.queued+x.size > c.backend.config.MaxQueue, len(c.running)+len(c.queue)+len(c.awaited) >= maxCalls:
+	case c.queued > 0 && c.queued+x.size > c.backend.config.MaxQueue, len(c.running)-c.modern.running()+len(c.queue)+len(c.awaited) >= maxCalls:
 		x.free()
 		return backend.ErrFull
 	}
@@ -162,8 +168,10 @@ func (c *conn) written(x *exchange) {
 func (c *conn) wrote(x *exchange) {
 	if x.request && !x.written {
 		x.written = true
-		c.unwritten--
 		c.queued -= x.size
+		if !x.modern {
+			c.unwritten--
+		}
 	}
 }
 
@@ -186,7 +194,10 @@ func (c *conn) done(x *exchange) {
 	if !x.request {
 		c.queued -= x.size
 	}
-	if x.request && !x.accepted && c.awaited != nil {
+	if x.modern {
+		c.modern.remove(x)
+	}
+	if x.request && !x.modern && !x.accepted && c.awaited != nil {
 		delete(c.awaited, string(x.id))
 	}
 	c.release(x)
@@ -277,7 +288,7 @@ func (c *conn) forget(id string) {
 		delete(c.awaited, id)
 		c.pump()
 		for x := range c.running {
-			if x.request && string(x.id) == id {
+			if x.request && !x.modern && string(x.id) == id {
 				x.abort()
 			}
 		}

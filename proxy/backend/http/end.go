@@ -38,6 +38,7 @@ func (c *conn) finish(err error) {
 // wind ends everything in its order. err is what Closed gets.
 func (c *conn) wind(err error) {
 	if err == nil {
+		c.endListens()
 		c.wait()
 		c.sayGoodbye()
 	}

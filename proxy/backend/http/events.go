@@ -28,7 +28,7 @@ func (x *exchange) takeEvents() {
 			x.refuse(502, bad.Error())
 			return
 		}
-		if x.lastID == "" {
+		if x.lastID == "" || x.modern { // 2026-07-28 has no resumption
 			x.lost("the tool server ended its event stream before it answered the call")
 			return
 		}

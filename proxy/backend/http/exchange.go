@@ -45,11 +45,14 @@ type exchange struct {
 	size    int          // bytes of memory in msg
 	id      []byte       // raw, of a request
 	request bool
-	opens   bool   // it opens the session, or tells the transport
-	settles bool   // it is notifications/initialized
-	repeats bool   // it may be sent again when it is not known whether the server has it
-	fresh   bool   // it is sent again, on a new connection
-	cancels string // the id of the call that it cancels
+	opens   bool      // it opens the session, or tells the transport
+	settles bool      // it is notifications/initialized
+	repeats bool      // it may be sent again when it is not known whether the server has it
+	modern  bool      // it is of a modern revision and stands alone
+	listens bool      // it is subscriptions/listen, which has no end of its own
+	next    *exchange // of the modern ones with the same hash; guarded by conn.mu
+	fresh   bool      // it is sent again, on a new connection
+	cancels string    // the id of the call that it cancels
 
 	written  bool // guarded by conn.mu, like what follows
 	aborted  bool
@@ -89,6 +92,7 @@ func (x *exchange) free() {
 		backend: x.backend, run: x.run, env: x.env, head: x.head, events: x.events, out: x.out[:0],
 		turn: x.turn + 1, header: x.header[:0], id: x.id[:0],
 	}
+	x.head.status = 0
 	x.env.Reset()
 	x.backend.exchanges.Put(x)
 }
@@ -98,14 +102,24 @@ func (x *exchange) free() {
 func (x *exchange) load(msg *wire.Buffer, header []byte) {
 	x.msg, x.size = msg, cap(msg.B)
 	x.header = append(x.header, header...)
+	x.modern = bytes.HasPrefix(header, modernLine)
 	_ = x.env.Scan(msg.B)
 	switch x.env.Kind {
 	case wire.Request:
 		x.request = true
 		x.id = append(x.id, x.env.ID.Of(msg.B)...)
-		x.opens = string(x.env.Method) == mcp.MethodInitialize
 		x.repeats = repeatable(x.env.Method)
+		if x.modern {
+			x.listens = string(x.env.Method) == mcp.MethodListen
+			// A retry of what asked its client is for the one who waits for it.
+			x.repeats = x.repeats && x.env.InputResponses.Empty() && x.env.RequestState.Empty()
+			break
+		}
+		x.opens = string(x.env.Method) == mcp.MethodInitialize
 	case wire.Notification:
+		if x.modern {
+			break
+		}
 		x.settles = string(x.env.Method) == "notifications/initialized"
 		if string(x.env.Method) == mcp.MethodCancelled {
 			x.cancels = string(x.env.RequestID.Of(msg.B))
@@ -147,7 +161,7 @@ func (x *exchange) do() {
 
 // post sends the message to where messages go.
 func (x *exchange) post() {
-	if x.request && x.conn.old.Load() != nil {
+	if x.request && x.isOld() {
 		x.conn.await(x)
 	}
 	err := x.sendMessage()
@@ -172,7 +186,7 @@ func (x *exchange) post() {
 	switch {
 	case !x.request:
 		x.takeNote()
-	case x.conn.old.Load() != nil:
+	case x.isOld():
 		x.takeOld()
 	case x.head.status < 300:
 		x.takeAnswer()
@@ -182,6 +196,9 @@ func (x *exchange) post() {
 	x.detach()
 }
 
+// isOld tells whether its answer comes on the stream of HTTP+SSE.
+func (x *exchange) isOld() bool { return !x.modern && x.conn.old.Load() != nil }
+
 // drop releases the message.
 func (x *exchange) drop() {
 	x.msg.Release()
@@ -190,9 +207,12 @@ func (x *exchange) drop() {
 
 // sendMessage writes the POST.
 func (x *exchange) sendMessage() error {
-	c := x.conn
-	x.out = append(x.out[:0], *c.post.Load()...)
-	x.out = append(x.out, *c.lines.Load()...)
+	if x.modern {
+		x.out = append(x.out[:0], x.backend.post...)
+	} else {
+		x.out = append(x.out[:0], *x.conn.post.Load()...)
+		x.out = append(x.out, *x.conn.lines.Load()...)
+	}
 	x.out = append(x.out, x.header...)
 	x.out = appendLength(x.out, len(x.msg.B))
 	if len(x.msg.B) < directSize {
@@ -268,6 +288,9 @@ func (x *exchange) receive(method string) error {
 	if err := x.head.read(x.up.r); err != nil {
 		return err
 	}
+	if b := x.backend; !b.heard.Load() {
+		b.heard.Store(true)
+	}
 	if x.head.encoded {
 		return misframed("it is compressed, which was not asked for")
 	}
@@ -334,7 +357,7 @@ func (x *exchange) takeNote() {
 		if x.cancels != "" {
 			c.forget(x.cancels)
 		}
-	case x.head.status == 404 && c.inSession():
+	case x.head.status == 404 && x.inSession():
 		c.fail(sessionGone)
 	default:
 		x.backend.warn("the tool server refused a notification or an answer; it goes on without it", zap.Int("status", x.head.status))

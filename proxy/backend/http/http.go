@@ -13,6 +13,10 @@
 // or if it changes nothing and the connection, one of the pool, ended before the
 // first byte of the response.
 //
+// A message of a modern revision belongs to no session (2026-07-28,
+// basic/transports/streamable-http): it is a request alone, which nothing waits
+// for and which is cancelled by closing its connection.
+//
 // It imports backend, wire and mcp, nothing else of ours, and is handed what
 // it needs: it reads no flag, no file and no environment.
 package http
@@ -38,7 +42,7 @@ const (
 	defaultConnectTimeout = 5 * time.Second
 	defaultStopTimeout    = 2 * time.Second
 
-	maxCalls     = 4096             // requests of one connection that wait for their answer
+	maxCalls     = 4096             // requests of one session that wait for their answer
 	maxReplyBody = 64 << 10         // bytes of a response that stands for an answer
 	noteTimeout  = 5 * time.Second  // for a notification, before what comes after it is sent
 	noteLimit    = 30 * time.Second // for a notification in all
@@ -96,6 +100,7 @@ type Backend struct {
 
 	newer     atomic.Bool // the transport that worked last is Streamable HTTP
 	older     atomic.Bool // or HTTP+SSE
+	heard     atomic.Bool // it has responded
 	exchanges sync.Pool   // *exchange
 	post      []byte      // how every POST to the endpoint begins
 }

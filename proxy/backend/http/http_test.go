@@ -76,7 +76,9 @@ func TestContractStreamable(t *testing.T) {
 }
 
 func settings(s contract.Settings) func(*Config) {
-	return func(c *Config) { c.MaxMessage, c.MaxQueue, c.Budget = s.MaxMessage, s.MaxQueue, s.Budget }
+	return func(c *Config) {
+		c.MaxMessage, c.MaxQueue, c.Budget, c.StopTimeout = s.MaxMessage, s.MaxQueue, s.Budget, s.StopTimeout
+	}
 }
 
 // streamablePeer answers every request with an event stream of its own.

@@ -266,16 +266,19 @@ func TestOldLookIsBounded(t *testing.T) {
 }
 
 // TestPlainToTLS: an operator is asked whether the URL should be one of https
-// where the first exchange ends as one does with a server that speaks TLS.
+// where the first exchange ends as one does with a server that speaks TLS. It
+// may be the probe for a modern one.
 func TestPlainToTLS(t *testing.T) {
 	for first, hint := range map[string]bool{"": true, "\x15\x03\x01\x00\x02\x02\x0a": true, "\x15\x03\x01\x00\x02\x02\x46": true, "220 mail\r\n": false, "HTTP": false} {
-		core, logs := observer.New(zap.WarnLevel)
 		s := newScript(t, func(*http.Request, string) text { return text{first, true} })
-		l := open(t, newBackend(t, s.URL, func(c *Config) { c.Log = zap.New(core) }))
-		l.say(t, initialize)
-		l.Want(t, "reply 1 502")
-		if text := fmt.Sprint(logs.All()[0].ContextMap()); strings.Contains(text, "HTTPS?") != hint {
-			t.Errorf("%q: logged %s", first, text)
+		for _, say := range []func(link){func(l link) { l.say(t, initialize) }, func(l link) { l.discover(t) }} {
+			core, logs := observer.New(zap.WarnLevel)
+			l := open(t, newBackend(t, s.URL, func(c *Config) { c.Log = zap.New(core) }))
+			say(l)
+			l.Want(t, "reply 1 502")
+			if text := fmt.Sprint(logs.All()[0].ContextMap()); strings.Contains(text, "HTTPS?") != hint {
+				t.Errorf("%q: logged %s", first, text)
+			}
 		}
 	}
 }

@@ -160,7 +160,9 @@ func (p *pool) fresh(ctx context.Context) (*upstream, error) {
 	return u, nil
 }
 
-// dial makes a connection. The error has words for a client.
+// dial makes a connection. The error has words for a client. That the other end
+// is gone without a word shows after some minutes, by the keep-alive of TCP that
+// net sets: a response may be silent for as long as it likes.
 func (p *pool) dial(ctx context.Context) (*upstream, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()

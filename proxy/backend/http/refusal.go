@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"sidegate/proxy/backend"
-	"sidegate/proxy/wire"
 )
 
 // sessionGone completes "the tool server …".
@@ -50,7 +49,7 @@ func (x *exchange) broken(err error) {
 // a server that speaks TLS: without a word, or with an alert.
 func (x *exchange) meetsTLS(err error) bool {
 	b := x.backend
-	if !x.opens || b.origin.scheme != "http" || b.newer.Load() || b.older.Load() {
+	if !x.opens && !x.modern || b.origin.scheme != "http" || b.heard.Load() {
 		return false
 	}
 	if len(x.head.buf) == 0 {
@@ -105,7 +104,7 @@ func (x *exchange) refuseWith(status int, reason, said string) {
 	if said != "" {
 		reason += ": " + clip([]byte(said))
 	}
-	x.conn.receiver.reply(x.id, &backend.Reply{Status: status, Reason: reason})
+	x.conn.receiver.reply(x.id, &backend.Reply{Status: status, Reason: reason, Said: x.head.status})
 }
 
 // takeRefusal sees to a response with a status that says that there is no
@@ -119,7 +118,7 @@ func (x *exchange) takeRefusal() {
 		x.replyAsItIs(&x.head, text)
 		return
 	case x.answered:
-		if status == 404 && c.inSession() && fault.Error.Code != methodNotFound {
+		if status == 404 && x.inSession() && fault.Error.Code != methodNotFound {
 			c.fail(sessionGone)
 		}
 		return
@@ -128,7 +127,7 @@ func (x *exchange) takeRefusal() {
 		return
 	case x.answered: // what it said of the other transport
 		return
-	case c.inSession() && (status == 404 || status == 400 && fault.session()):
+	case x.inSession() && (status == 404 || status == 400 && fault.session()):
 		x.refuse(404, "the tool server "+sessionGone+"; send initialize to open a new one")
 		c.fail(sessionGone)
 	case status == 429 || status == 503:
@@ -137,7 +136,7 @@ func (x *exchange) takeRefusal() {
 		x.lost("the tool server redirects (status %d), which is not followed; give the gate the URL that it redirects to", status)
 	default:
 		reason := fmt.Sprintf("the tool server refused the call with status %d", status)
-		if x.opens && fault.Error.Message == "" && (status == 404 || status == 405 || status == 501) {
+		if (x.opens || x.modern) && fault.Error.Message == "" && (status == 404 || status == 405 || status == 501) {
 			reason += "; is the URL that of an MCP endpoint? An HTTP+SSE server's is mostly /sse"
 		}
 		x.refuseWith(502, reason, fault.Error.Message)
@@ -176,7 +175,10 @@ func (x *exchange) readRefusal() (text []byte, f fault) {
 	}
 	err = x.env.Scan(msg.B)
 	status := x.head.status
-	if err == nil && (x.env.Kind == wire.Error || x.env.Kind == wire.Result) && x.owns(x.env.ID.Of(msg.B)) && status != 401 && status != 403 {
+	if err == nil && status != 401 && status != 403 && x.isAnswer(msg) {
+		if x.modern {
+			x.tellHeaders()
+		}
 		x.deliver(msg)
 		return text, f
 	}
@@ -195,13 +197,14 @@ func (x *exchange) replyAsItIs(h *head, text []byte) {
 		Type:   string(h.kind),
 		Body:   text,
 		Reason: fmt.Sprintf("the tool server refused the call with status %d", h.status),
+		Said:   h.status,
 	})
 }
 
 // tellHeaders reports the headers of a response that holds the answer, where
 // any are for the client.
 func (x *exchange) tellHeaders() {
-	if lines := x.head.appendPassing(nil); len(lines) > 0 {
+	if lines := x.head.appendPassing(nil); len(lines) > 0 && !x.foreign(nil) {
 		x.conn.receiver.reply(x.id, &backend.Reply{Status: 200, Header: lines})
 	}
 }

@@ -14,8 +14,9 @@ import (
 // a call of a tool.
 func repeatable(method []byte) bool {
 	switch string(method) {
-	case mcp.MethodInitialize, mcp.MethodPing, mcp.MethodReadResource, "completion/complete",
-		"tools/list", "prompts/list", "resources/list", "resources/templates/list", "tasks/list":
+	case mcp.MethodInitialize, mcp.MethodPing, mcp.MethodReadResource, mcp.MethodComplete,
+		mcp.MethodListTools, mcp.MethodListPrompts, mcp.MethodListResources, mcp.MethodListTemplates, "tasks/list",
+		mcp.MethodDiscover, mcp.MethodGetPrompt, mcp.MethodListen:
 		return true
 	}
 	return false

@@ -100,6 +100,35 @@ func TestRepeated(t *testing.T) {
 	}
 }
 
+// TestModernRepeated: so it is with modern requests.
+func TestModernRepeated(t *testing.T) {
+	for text, reads := range map[string]int{
+		`"method":"server/discover"`:                                 3,
+		`"method":"prompts/list"`:                                    3,
+		`"method":"prompts/get"`:                                     3,
+		`"method":"subscriptions/listen"`:                            3,
+		`"method":"resources/read","params":{"uri":"x"}`:             3,
+		`"method":"resources/read","params":{"requestState":"x"}`:    2,
+		`"method":"prompts/get","params":{"inputResponses":{"x":1}}`: 2,
+		`"method":"tools/call"`:                                      2,
+		`"method":"x"`:                                               2,
+	} {
+		server := &leaving{uses: map[string]int{}}
+		l := open(t, newBackend(t, serve(t, server)))
+		l.sayModern(t, `{"jsonrpc":"2.0","id":1,"method":"x"}`)
+		l.Want(t, `"id":1,"result"`)
+		l.sayModern(t, `{"jsonrpc":"2.0","id":2,%s}`, text)
+		if reads == 3 {
+			l.Want(t, `"id":2,"result"`)
+		} else {
+			l.Want(t, "reply 2 502")
+		}
+		if n := server.count(); n != reads {
+			t.Errorf("%s: the server read %d requests, want %d", text, n, reads)
+		}
+	}
+}
+
 // TestPassRepeated: so it is with requests for other paths.
 func TestPassRepeated(t *testing.T) {
 	for method, answered := range map[string]bool{"GET": true, "HEAD": true, "POST": false, "DELETE": false} {

@@ -12,10 +12,11 @@ import (
 
 // upstream is one connection to the server. It has one user at a time.
 type upstream struct {
-	conn net.Conn
-	r    *bufio.Reader // borrowed while it is in use
-	idle time.Duration // how long the server keeps it open unused
-	end  time.Time     // of its time in the pool
+	conn   net.Conn
+	socket net.Conn      // under conn; the same but for TLS
+	r      *bufio.Reader // borrowed while it is in use
+	idle   time.Duration // how long the server keeps it open unused
+	end    time.Time     // of its time in the pool
 
 	reused bool // it was in the pool before
 	raw    syscall.RawConn
@@ -28,7 +29,7 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10)
 // newUpstream takes over conn; under it is its socket, which is the same but
 // for TLS.
 func newUpstream(conn, socket net.Conn) *upstream {
-	u := &upstream{conn: conn, idle: idleTime}
+	u := &upstream{conn: conn, socket: socket, idle: idleTime}
 	if s, ok := socket.(syscall.Conn); ok {
 		u.raw, _ = s.SyscallConn()
 	}
@@ -71,8 +72,9 @@ func (u *upstream) close() {
 	_ = u.conn.Close()
 }
 
-// breaks ends whatever its user waits for.
-func (u *upstream) breaks() { _ = u.conn.Close() }
+// breaks ends whatever its user waits for. It does not wait, as a goodbye over
+// TLS may.
+func (u *upstream) breaks() { _ = u.socket.Close() }
 
 // write sends head and body, in one piece where head has room for the body.
 func (u *upstream) write(head, body []byte) (n int64, err error) {

@@ -76,6 +76,7 @@ func TestContract(t *testing.T) {
 					c.MaxMessage = s.MaxMessage
 					c.MaxQueue = s.MaxQueue
 					c.Budget = s.Budget
+					c.StopTimeout = s.StopTimeout
 				})
 				if s.Peer == contract.Deaf {
 					b.dialer.Control = smallBuffers

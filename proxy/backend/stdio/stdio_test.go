@@ -35,6 +35,7 @@ func TestContract(t *testing.T) {
 			c.MaxMessage = s.MaxMessage
 			c.MaxQueue = s.MaxQueue
 			c.Budget = s.Budget
+			c.StopTimeout = s.StopTimeout
 		})
 	})
 }

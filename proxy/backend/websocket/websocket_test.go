@@ -75,6 +75,7 @@ func TestContract(t *testing.T) {
 			c.MaxMessage = s.MaxMessage
 			c.MaxQueue = s.MaxQueue
 			c.Budget = s.Budget
+			c.StopTimeout = s.StopTimeout
 		})
 	}, contract.Framed)
 }
