@@ -37,18 +37,33 @@ func TooLarge(size int64, limit int) *refusal.Refusal {
 	return refusal.Size.With("the message has %d bytes or more, and the limit is %d (--max-message)", size, limit)
 }
 
-// Headers checks the headers that belong to the protocol. MCP-Protocol-Version
-// may be absent (2025-11-25, basic/transports, "Protocol Version Header"). None
-// may stand twice: two readers could take the one or the other.
+// Headers checks the headers that belong to the protocol, as far as they can be
+// judged before the body was read. None may stand twice: two readers could take
+// the one or the other. What MCP-Protocol-Version says of a POST depends on the
+// body, and is judged by EraOf. A modern revision has nothing but POST
+// (2026-07-28, basic/transports/streamable-http, "Earlier Streamable HTTP
+// Revisions"); the request that opens a WebSocket is none of its messages, and
+// may name any revision that is served.
 func Headers(h *fasthttp.RequestHeader) *refusal.Refusal {
 	for _, name := range []string{mcp.HeaderSessionID, mcp.HeaderProtocolVersion, mcp.HeaderLastEventID} {
 		if len(h.PeekAll(name)) > 1 {
 			return refusal.BadHTTP.With("the header %s stands more than once", name)
 		}
 	}
-	revision := h.Peek(mcp.HeaderProtocolVersion)
-	if len(revision) == 0 || mcp.IsLegacy(string(revision)) {
+	revision := string(h.Peek(mcp.HeaderProtocolVersion))
+	switch {
+	case h.IsPost() || revision == "" || mcp.IsLegacy(revision):
+		return nil
+	case !mcp.IsModern(revision):
+		return unserved()
+	case h.IsGet() && equalFold(h.Peek(fasthttp.HeaderUpgrade), "websocket"):
 		return nil
 	}
-	return refusal.Revision.With("this MCP-Protocol-Version is not served; %s are", strings.Join(mcp.LegacyRevisions, ", "))
+	return refusal.ModernMethod
+}
+
+// unserved refuses a legacy message whose header names a revision that nobody
+// knows.
+func unserved() *refusal.Refusal {
+	return refusal.Revision.With("this MCP-Protocol-Version is not served; %s are", strings.Join(served, ", "))
 }

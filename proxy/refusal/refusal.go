@@ -19,6 +19,7 @@ type Refusal struct {
 	Close  int           // WebSocket close code
 	Retry  time.Duration // Retry-After, rounded up to seconds; 0: none
 	Text   string        // what happened and what to do, one sentence for a person
+	Data   []byte        // raw JSON, error.data; nil: the member is left out
 }
 
 // Error is the sentence for a person.
@@ -58,6 +59,10 @@ func (r *Refusal) AppendJSON(dst, id []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(r.Code), 10)
 	dst = append(dst, `,"message":`...)
 	dst = appendString(dst, r.Text)
+	if len(r.Data) > 0 {
+		dst = append(dst, `,"data":`...)
+		dst = append(dst, r.Data...)
+	}
 	return append(dst, `}}`...)
 }
 
