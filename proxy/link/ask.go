@@ -71,17 +71,19 @@ func (f *Failure) Tell(c *Call) {
 	c.Leg.Answer(msg, f.How)
 }
 
-// asking is the leg of a request of the gate's own.
-type asking struct {
+// An Inquiry is a request of the gate's own that was sent, and the leg of its
+// call.
+type Inquiry struct {
+	call   Call
 	reply  *backend.Reply
 	answer []byte
 	how    metrics.Outcome
 	done   chan struct{}
 }
 
-func (a *asking) Send(msg *wire.Buffer) { msg.Release() }
+func (a *Inquiry) Send(msg *wire.Buffer) { msg.Release() }
 
-func (a *asking) Reply(r *backend.Reply) {
+func (a *Inquiry) Reply(r *backend.Reply) {
 	if r.Status != backend.StatusOK {
 		c := *r
 		c.Header, c.Body = bytes.Clone(r.Header), bytes.Clone(r.Body)
@@ -89,33 +91,40 @@ func (a *asking) Reply(r *backend.Reply) {
 	}
 }
 
-func (a *asking) Answer(msg *wire.Buffer, how metrics.Outcome) {
+func (a *Inquiry) Answer(msg *wire.Buffer, how metrics.Outcome) {
 	a.answer, a.how = bytes.Clone(msg.B), how
 	msg.Release()
 	close(a.done)
 }
 
-// Ask sends a request of the gate's own, takes msg over, and waits for the
-// answer: at most limit, and as long as ctx lives. It returns the whole message
-// that holds the result, with where its parts stand; or why there is none.
-// opens says that it is the initialize.
-func (l *Link) Ask(ctx context.Context, msg *wire.Buffer, env *wire.Envelope, limit time.Duration, opens bool) ([]byte, *wire.Envelope, *Failure) {
-	a := &asking{done: make(chan struct{})}
-	c := &Call{ID: GateID, Leg: a, Opens: opens}
-	if refused := l.Call(c, msg, env); refused != nil {
-		return nil, nil, &Failure{Refused: refused}
+// A Sort says what a request of the gate's own is; see the fields of Call of
+// these names.
+type Sort struct{ Opens, Modern bool }
+
+// Inquire sends a request of the gate's own, and takes msg over in every case.
+func (l *Link) Inquire(msg *wire.Buffer, env *wire.Envelope, s Sort) (*Inquiry, *refusal.Refusal) {
+	a := &Inquiry{done: make(chan struct{})}
+	a.call.ID, a.call.Leg, a.call.Opens, a.call.Modern = GateID, a, s.Opens, s.Modern
+	if refused := l.Call(&a.call, msg, env); refused != nil {
+		return nil, refused
 	}
-	late := time.NewTimer(limit)
-	defer late.Stop()
-	select {
-	case <-a.done:
-	case <-late.C:
-		l.Drop(c, refusal.CallTimeout)
-		<-a.done
-	case <-ctx.Done():
-		l.Drop(c, refusal.Cancelled)
-		<-a.done
-	}
+	return a, nil
+}
+
+// Done is closed when the answer is there.
+func (a *Inquiry) Done() <-chan struct{} { return a.done }
+
+// Drop gives the request up: it is answered with why, unless its answer came
+// first, before Drop returns.
+func (a *Inquiry) Drop(why *refusal.Refusal) {
+	a.call.Link().Drop(&a.call, why)
+	<-a.done
+}
+
+// Outcome is what came of the request: the whole message that holds the
+// result, with where its parts stand; or why there is none. It waits for Done.
+func (a *Inquiry) Outcome() ([]byte, *wire.Envelope, *Failure) {
+	<-a.done
 	at := new(wire.Envelope)
 	if err := at.Scan(a.answer); err != nil {
 		return nil, nil, &Failure{Refused: refusal.ServerJSON}
@@ -124,4 +133,25 @@ func (l *Link) Ask(ctx context.Context, msg *wire.Buffer, env *wire.Envelope, li
 		return nil, nil, &Failure{Reply: a.reply, Answer: a.answer, ID: at.ID, How: a.how}
 	}
 	return a.answer, at, nil
+}
+
+// Ask sends a request of the gate's own, takes msg over, and waits for the
+// answer: at most limit, and as long as ctx lives. It returns the whole message
+// that holds the result, with where its parts stand; or why there is none.
+// opens says that it is the initialize.
+func (l *Link) Ask(ctx context.Context, msg *wire.Buffer, env *wire.Envelope, limit time.Duration, opens bool) ([]byte, *wire.Envelope, *Failure) {
+	a, refused := l.Inquire(msg, env, Sort{Opens: opens})
+	if refused != nil {
+		return nil, nil, &Failure{Refused: refused}
+	}
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case <-a.done:
+	case <-late.C:
+		a.Drop(refusal.CallTimeout)
+	case <-ctx.Done():
+		a.Drop(refusal.Cancelled)
+	}
+	return a.Outcome()
 }

@@ -15,7 +15,9 @@ import (
 // one reader, so no method may block; the messages handed over are the leg's
 // own from there on.
 type Leg interface {
-	// Send hands over what came for the call before its answer: progress.
+	// Send hands over what came for the call before its answer: progress, and
+	// what belongs to a modern call (notifications of a listen; over HTTP all
+	// that came in its response).
 	Send(msg *wire.Buffer)
 	// Answer hands over the answer, once, under the client's own id, and says
 	// how the call ended. Where it is the gate that ends the call, Answer comes
@@ -34,15 +36,32 @@ type Call struct {
 	Progress []byte // the client's raw progress token, nil without one; a copy likewise
 	Leg      Leg
 	Opens    bool // it is the initialize, which must not be cancelled (basic/utilities/cancellation)
+	Modern   bool // it stands alone: no session is lost with it
+	Listen   bool // it is a subscriptions/listen, which goes on until somebody ends it: no time-out applies
 
-	link      atomic.Pointer[Link] // that it was given to, nil before
-	number    uint64               // the call's id and progress token towards the server
-	deadline  time.Time            // when it is given up; guarded by Link.mu
-	cancelled bool                 // the client cancelled it; guarded by Link.mu
+	// Way is a note for one desk that stands before others: which of them has
+	// the call. Links do not look at it.
+	Way atomic.Int32
+
+	link      atomic.Pointer[Link]            // that it was given to, nil before
+	left      atomic.Pointer[refusal.Refusal] // why nobody waits for it any more
+	number    uint64                          // the call's id and progress token towards the server
+	deadline  time.Time                       // when it is given up, zero for never; guarded by Link.mu
+	cancelled bool                            // the client cancelled it; guarded by Link.mu
 }
 
 // Link is the link that the call was given to, nil before that.
 func (c *Call) Link() *Link { return c.link.Load() }
+
+// GiveUp says that nobody waits for the call any more. Where a link has it, it
+// is dropped there; one that is given to a link later, or at this moment, is
+// dropped then. It is answered with why, unless its answer came first.
+func (c *Call) GiveUp(why *refusal.Refusal) {
+	c.left.Store(why)
+	if l := c.Link(); l != nil {
+		l.Drop(c, why)
+	}
+}
 
 // Refuse answers a call that has not reached a link: the client gets the
 // refusal's own HTTP status, where it is still waiting for one.

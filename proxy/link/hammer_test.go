@@ -35,8 +35,16 @@ func (w *whimsical) Open(_ context.Context, r backend.Receiver) (backend.Conn, e
 	c := &whim{backend: w, receiver: r, in: make(chan *wire.Buffer, 8), end: make(chan error, 1), gone: make(chan struct{})}
 	w.alive.Add(1)
 	go c.read()
+	if rand.IntN(2) == 0 {
+		return &breaking{c}, nil
+	}
 	return c, nil
 }
+
+// breaking is a connection on which requests are broken off, now and then.
+type breaking struct{ *whim }
+
+func (*breaking) Cancel([]byte) bool { return rand.IntN(2) == 0 }
 
 type whim struct {
 	backend  *whimsical
@@ -109,7 +117,13 @@ func (c *whim) answer(id string) {
 	if whim < 5 {
 		c.say(fmt.Sprintf(progressNote, id))
 	}
+	if whim >= 15 {
+		c.relate(id, fmt.Sprintf(changed, id))
+		c.say(fmt.Sprintf(changed, id))
+	}
 	switch {
+	case whim == 19: // where it is a listen; else not a word
+		c.say(fmt.Sprintf(ended, id))
 	case whim == 0:
 		c.stop(errors.New("on a whim"))
 	case whim == 1: // not a word
@@ -123,6 +137,17 @@ func (c *whim) answer(id string) {
 }
 
 func (c *whim) say(text string) {
+	msg, env := c.message(text)
+	c.receiver.Message(msg, env)
+}
+
+// relate says something in the response to a call.
+func (c *whim) relate(id, text string) {
+	msg, env := c.message(text)
+	c.receiver.(backend.Relater).Related([]byte(id), msg, env)
+}
+
+func (c *whim) message(text string) (*wire.Buffer, *wire.Envelope) {
 	msg := wire.Acquire(len(text))
 	msg.B = append(msg.B, text...)
 	msg.Charge(c.backend.budget, int64(len(text)))
@@ -130,7 +155,7 @@ func (c *whim) say(text string) {
 	if err := env.Scan(msg.B); err != nil {
 		panic(err)
 	}
-	c.receiver.Message(msg, &env)
+	return msg, &env
 }
 
 // counter is a leg that counts its answers.
@@ -183,7 +208,7 @@ func (u *user) run(calls int) {
 // call makes a call and perhaps cancels it.
 func (u *user) call(l *Link) {
 	leg := &counter{}
-	c := &Call{ID: []byte(`"mine"`), Progress: []byte("1"), Leg: leg}
+	c := &Call{ID: []byte(`"mine"`), Progress: []byte("1"), Leg: leg, Modern: rand.IntN(2) == 0, Listen: rand.IntN(4) == 0}
 	msg, env := u.message(`{"jsonrpc":"2.0","id":"mine","method":"x","params":{"_meta":{"progressToken":1}}}`)
 	if l.Call(c, msg, env) != nil {
 		if leg.answers.Load() != 0 {
@@ -192,9 +217,16 @@ func (u *user) call(l *Link) {
 		return
 	}
 	u.legs = append(u.legs, leg)
-	if rand.IntN(4) == 0 {
+	switch rand.IntN(16) {
+	case 0, 1, 2, 3:
 		msg, env := u.message(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"mine"}}`)
 		l.Cancel(c, msg, env)
+	case 4:
+		c.GiveUp(refusal.Cancelled)
+	case 5:
+		l.Extend(c, time.Now().Add(time.Second))
+	case 6:
+		l.Extend(c, time.Time{})
 	}
 }
 

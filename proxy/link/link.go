@@ -54,6 +54,7 @@ type Link struct {
 	options   *Options
 	conn      backend.Conn
 	forwarder backend.Forwarder // the connection, where it is one
+	canceller backend.Canceller // likewise
 
 	mu     sync.Mutex
 	owner  Owner
@@ -83,7 +84,12 @@ func (l *Link) Attach(c backend.Conn) {
 	defer l.mu.Unlock()
 	l.conn = c
 	l.forwarder, _ = c.(backend.Forwarder)
+	l.canceller, _ = c.(backend.Canceller)
 }
+
+// Relates tells whether the connection says to which request of a modern
+// revision belongs what it brings: so it is over HTTP, and nowhere else.
+func (l *Link) Relates() bool { return l.canceller != nil }
 
 // Lease gives the link an owner. It is refused where the link has ended.
 func (l *Link) Lease(o Owner) *refusal.Refusal {
@@ -107,9 +113,11 @@ func (l *Link) Call(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refu
 	l.last++
 	c.number = l.last
 	c.link.Store(l)
-	c.deadline = time.Now().Add(l.options.CallTimeout)
 	l.calls[c.number] = c
-	l.watch()
+	if !c.Listen {
+		c.deadline = time.Now().Add(l.options.CallTimeout)
+		l.watch()
+	}
 	l.mu.Unlock()
 
 	Rename(msg, env, c.number)
@@ -117,8 +125,26 @@ func (l *Link) Call(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refu
 	if refused != nil && l.take(c.number) == nil {
 		return nil // the link's end came between, and its leg has the answer already
 	}
+	if why := c.left.Load(); why != nil && refused == nil {
+		l.dropSent(c, why)
+	}
 	return refused
 }
+
+// dropSent drops a call that was given up while it was being sent. The server
+// is told also where that has been done: it may have been before the request.
+func (l *Link) dropSent(c *Call, why *refusal.Refusal) {
+	waits := l.take(c.number) != nil
+	if !c.Opens {
+		l.cancelLate(c, unwanted)
+	}
+	if waits {
+		c.refuse(why, metrics.Lost)
+	}
+}
+
+// unwanted is why a server is told that a call is over that was given up.
+const unwanted = "nobody waits for it any more"
 
 // Rename gives a request a number as its id and, where it has one, as its
 // progress token.
@@ -178,7 +204,7 @@ func (l *Link) Drop(c *Call, why *refusal.Refusal) {
 		return
 	}
 	if !c.cancelled && !c.Opens {
-		l.cancelLate(c, "nobody waits for it any more")
+		l.cancelLate(c, unwanted)
 	}
 	c.refuse(why, metrics.Lost)
 }
@@ -186,7 +212,8 @@ func (l *Link) Drop(c *Call, why *refusal.Refusal) {
 // Cancel passes on a client's notifications/cancelled for a call in flight: in
 // msg the call's id stands at env.RequestID. It takes msg over in every case.
 // Only the first that the server gets counts: a client cannot put off the
-// call's end with more of them.
+// call's end with more of them. Where the call's response is broken off instead,
+// no answer can come, and the call is over at once.
 func (l *Link) Cancel(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 	l.mu.Lock()
 	number, late := c.number, l.calls[c.number] != c || c.cancelled
@@ -194,6 +221,13 @@ func (l *Link) Cancel(c *Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Re
 	if late {
 		l.options.Dropped("late_cancel")
 		msg.Release()
+		return nil
+	}
+	if l.breakOff(number) {
+		msg.Release()
+		if l.take(number) != nil {
+			c.refuse(refusal.Cancelled, metrics.Cancelled)
+		}
 		return nil
 	}
 	msg.Splice(env.RequestID, strconv.AppendUint(nil, number, 10))
@@ -213,9 +247,25 @@ func (l *Link) cancelled(c *Call) {
 		return // answered, or given up, which read the field without the lock
 	}
 	c.cancelled = true
-	if end := time.Now().Add(cancelGrace); end.Before(c.deadline) {
+	if end := time.Now().Add(cancelGrace); c.deadline.IsZero() || end.Before(c.deadline) {
 		c.deadline = end
 	}
+	l.watch()
+}
+
+// Extend puts off until when a call in flight is given up: it waits for its
+// client's input, and not for its server. The zero time goes back to the usual
+// time-out, from now on. One that is cancelled, or that listens, stays as it is.
+func (l *Link) Extend(c *Call, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls[c.number] != c || c.cancelled || c.Listen {
+		return
+	}
+	if until.IsZero() {
+		until = time.Now().Add(l.options.CallTimeout)
+	}
+	c.deadline = until
 }
 
 // InFlight is the number of calls that wait for their answer.

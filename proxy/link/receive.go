@@ -26,6 +26,7 @@ func (l *Link) Message(msg *wire.Buffer, env *wire.Envelope) {
 		l.progress(msg, env)
 	case env.Kind == wire.Request && string(env.Method) == mcp.MethodPing:
 		l.ping(msg, env)
+	case env.Kind == wire.Notification && l.listened(msg, env):
 	default:
 		l.unasked(msg, env)
 	}
@@ -52,7 +53,11 @@ func (l *Link) answer(msg *wire.Buffer, env *wire.Envelope) {
 	if env.Kind == wire.Error {
 		how = metrics.Failed
 	}
-	msg.Splice(env.ID, c.ID)
+	if c.Listen {
+		endListen(msg, env, c.ID)
+	} else {
+		msg.Splice(env.ID, c.ID)
+	}
 	c.Leg.Answer(msg, how)
 }
 
@@ -61,8 +66,10 @@ func (l *Link) answer(msg *wire.Buffer, env *wire.Envelope) {
 func (l *Link) progress(msg *wire.Buffer, env *wire.Envelope) {
 	l.mu.Lock()
 	c := l.calls[number(env.ProgressToken.Of(msg.B))]
-	if c != nil && c.Progress != nil && !c.cancelled {
-		c.deadline = time.Now().Add(l.options.CallTimeout)
+	if c != nil && c.Progress != nil && !c.cancelled && !c.Listen {
+		if end := time.Now().Add(l.options.CallTimeout); end.After(c.deadline) { // Extend may have set a later one
+			c.deadline = end
+		}
 	}
 	l.mu.Unlock()
 	if c == nil || c.Progress == nil {
@@ -160,13 +167,18 @@ func (l *Link) expire() {
 	l.mu.Lock()
 	l.timing = false
 	now := time.Now()
+	more := false
 	for n, c := range l.calls {
-		if now.After(c.deadline) {
+		switch {
+		case c.deadline.IsZero():
+		case now.After(c.deadline):
 			late = append(late, c)
 			delete(l.calls, n)
+		default:
+			more = true
 		}
 	}
-	if len(l.calls) > 0 {
+	if more {
 		l.watch()
 	}
 	l.mu.Unlock()
@@ -188,9 +200,17 @@ func (l *Link) giveUp(c *Call) {
 	c.refuse(refusal.CallTimeout, metrics.Timeout)
 }
 
+// breakOff ends a call's response, where that is how the connection cancels.
+func (l *Link) breakOff(number uint64) bool {
+	return l.canceller != nil && l.canceller.Cancel(strconv.AppendUint(nil, number, 10))
+}
+
 // cancelLate tells the server that nobody waits for a call any more. One that
 // does not read cannot be told.
 func (l *Link) cancelLate(c *Call, reason string) {
+	if l.breakOff(c.number) {
+		return
+	}
 	note := wire.Acquire(256)
 	note.B = append(note.B, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":`...)
 	note.B = strconv.AppendUint(note.B, c.number, 10)
@@ -218,7 +238,7 @@ func (l *Link) Reply(id []byte, r *backend.Reply) {
 	c := l.take(n)
 	switch {
 	case c == nil:
-	case r.Status == statusGone && l.options.Shared: // the link's session is, and not the client's
+	case r.Status == statusGone && l.options.Shared && !c.Modern: // the link's session is, and not the client's
 		c.Refuse(refusal.EndedShared)
 	default:
 		c.Leg.Reply(r)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"sidegate/proxy/cache"
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/wire"
 )
@@ -18,6 +19,7 @@ type Options struct {
 	Version   string      // of the gate, which is the client of these links
 	Budget    wire.Budget // of bytes in flight, for the copies of what many get
 	Dropped   func(what string)
+	Cache     *cache.Store // for lists of servers that say when they change; nil: none are kept
 }
 
 const (
@@ -76,6 +78,9 @@ func (g *Group) Run(ctx context.Context) {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
+	if g.options.Cache != nil {
+		g.options.Cache.Close()
+	}
 	g.close()
 	g.work.Wait()
 }
@@ -154,5 +159,8 @@ func (g *Group) end(t *tenant, why *refusal.Refusal) {
 		t.slot.vacate()
 	}
 	t.forget()
+	if g.options.Cache != nil {
+		g.options.Cache.Forget(t.space)
+	}
 	g.pool.End(t.link, why)
 }

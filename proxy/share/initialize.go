@@ -19,6 +19,9 @@ func (g *Group) initialize(ctx context.Context, k *kind, s *slot) (*tenant, *lin
 		return nil, &link.Failure{Refused: notTaken(err)}
 	}
 	t := &tenant{group: g, kind: k, slot: s, link: l, born: time.Now(), since: time.Now()}
+	if kept := g.options.Cache; kept != nil {
+		t.space = kept.Space()
+	}
 	failed := &link.Failure{Refused: refusal.Start}
 	if l.Lease(t) == nil {
 		failed = t.introduce(ctx)
@@ -65,6 +68,7 @@ func (t *tenant) introduce(ctx context.Context) *link.Failure {
 	}
 	t.id = at.ID
 	t.logging = serverDeclares(t.result, "logging")
+	t.tells = tells(t.result)
 	note := wire.Acquire(64)
 	note.Header = t.kind.header()
 	note.B = append(note.B, `{"jsonrpc":"2.0","method":"notifications/initialized"}`...)

@@ -121,6 +121,11 @@ func (m *member) Call(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refus
 			return refused
 		}
 	}
+	if t := m.home.Load(); t != nil {
+		if key, ok := m.lists(t, msg, env); ok {
+			return m.list(key, t, c, msg, env)
+		}
+	}
 	return m.share(s, c, msg, env)
 }
 
@@ -178,6 +183,10 @@ func (m *member) dropIfLeft(c *link.Call) {
 
 // Cancel implements Place. A call that waits for a link is over at once.
 func (m *member) Cancel(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
+	if m.leaveLists(c, refusal.Cancelled) {
+		msg.Release()
+		return nil
+	}
 	g := m.group
 	g.mu.Lock()
 	w := m.waits[c]
@@ -242,7 +251,7 @@ func (m *member) Leave(calls []*link.Call, why *refusal.Refusal) {
 		c.Refuse(why)
 	}
 	for _, c := range calls {
-		if l := c.Link(); l != nil {
+		if l := c.Link(); !m.leaveLists(c, why) && l != nil {
 			l.Drop(c, why)
 		}
 	}

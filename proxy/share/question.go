@@ -27,7 +27,9 @@ type question struct {
 // Whom it cannot reach it does not reach: it is answered by the gate.
 func (t *tenant) question(msg *wire.Buffer, env *wire.Envelope) {
 	if !t.kind.allows(env.Method) {
+		capability := asked[string(env.Method)]
 		t.refuse(refusal.Incapable, msg, env)
+		t.unable(capability)
 		return
 	}
 	roots := string(env.Method) == mcp.MethodRoots
@@ -52,6 +54,19 @@ func (t *tenant) question(msg *wire.Buffer, env *wire.Envelope) {
 	t.group.mu.Unlock()
 	if m != nil {
 		m.client.Unasked(t.link, c, msg, env)
+	}
+}
+
+// unable tells the client whose call is the only one in flight on the link that
+// its server needs what the client has not declared.
+func (t *tenant) unable(capability string) {
+	if t.link.InFlight() != 1 {
+		return
+	}
+	for _, m := range t.users() {
+		if u, ok := m.client.(Unable); ok {
+			u.Unable(t.link, capability)
+		}
 	}
 }
 

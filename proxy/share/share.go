@@ -35,6 +35,15 @@ type Client interface {
 	Lost()
 }
 
+// Unable is a Client whose calls end where their server asks for what the client
+// has not declared.
+type Unable interface {
+	// Unable says that on this link, where one call is in flight, the server has
+	// asked for something that needs the capability. The call may be another
+	// client's.
+	Unable(on *link.Link, capability string)
+}
+
 // An Asker takes the answers to questions that came from it; *link.Link is one.
 type Asker interface {
 	// Send takes msg over in every case.
@@ -45,6 +54,7 @@ type Asker interface {
 type Caller struct {
 	Principal string // "" where callers have no names
 	Session   string // the legacy session that the request is made for; "" for a modern client's own
+	HTTP      bool   // the request came with headers of its own, which are to be checked against its body
 }
 
 // A Desk takes modern requests, each of which stands alone (2026-07-28, basic,

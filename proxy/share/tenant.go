@@ -27,7 +27,9 @@ type tenant struct {
 	born    time.Time
 	result  []byte // the server's answer to initialize
 	id      wire.Span
-	logging bool // the server has declared it
+	logging bool            // the server has declared it
+	tells   map[string]bool // the methods of lists, where the server says when they change
+	space   uint64          // of what is kept of this link's answers
 
 	dead    bool
 	client  *member    // whose call has the link to itself
@@ -49,6 +51,9 @@ func (t *tenant) Unasked(_ *link.Link, msg *wire.Buffer, env *wire.Envelope) {
 		return
 	}
 	defer msg.Release()
+	if kept := t.group.options.Cache; kept != nil {
+		kept.Heard(env) // before a client can ask again
+	}
 	switch string(env.Method) {
 	case mcp.MethodCancelled:
 		t.withdrawn(msg, env)
