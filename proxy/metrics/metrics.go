@@ -78,7 +78,7 @@ var outcomeNames = [outcomes]string{"ok", "error", "timeout", "lost", "cancelled
 var methodNames = []string{"other", "initialize", "ping", "tools/list", "tools/call", "resources/list",
 	"resources/templates/list", "resources/read", "resources/subscribe", "resources/unsubscribe",
 	"prompts/list", "prompts/get", "completion/complete", "logging/setLevel",
-	"tasks/get", "tasks/list", "tasks/result", "tasks/cancel"}
+	"tasks/get", "tasks/list", "tasks/result", "tasks/cancel", "tasks/update", "server/discover", "subscriptions/listen"}
 
 var methodIndex = func() map[string]int {
 	index := make(map[string]int, len(methodNames))

@@ -10,14 +10,24 @@ import "time"
 func (s *Stream) Hold(c *Conn, from uint64) (reusable bool) {
 	s.attach(c, from)
 	err := c.watch(s.box)
+	reusable, left := s.part(c, err)
+	if left != nil {
+		left()
+	}
+	return reusable
+}
+
+// part ends c's part in the stream, after err. It tells whether the connection
+// can serve another request, and returns what the client's leaving calls for.
+func (s *Stream) part(c *Conn, err error) (reusable bool, left func()) {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
 	s.detach(c)
 	if err == nil && !c.broken && c.keep && c.socket.SetDeadline(time.Time{}) == nil {
-		return true
+		return true, s.abandoned()
 	}
 	c.sever() // a writer that is still at work, or was just started, stops here
-	return false
+	return false, s.abandoned()
 }
 
 func (s *Stream) attach(c *Conn, from uint64) {

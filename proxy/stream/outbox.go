@@ -59,6 +59,7 @@ type Outbox struct {
 	closed  bool               // who is away cannot come back
 	why     *refusal.Refusal   // and why
 	brief   bool               // nothing is kept for who comes back
+	left    func()             // of a single stream: its client left before the stream was over
 
 	replay replay
 }

@@ -111,8 +111,12 @@ func (b *Outbox) dropOldest() bool {
 }
 
 // appendID appends the id of an event: the outbox's tag, the stream, the number.
-// The tag tells another session's ids apart.
+// The tag tells another session's ids apart. Events of a single stream have
+// none.
 func (s *Stream) appendID(dst []byte, number uint64) []byte {
+	if s.box.main == nil {
+		return dst
+	}
 	dst = append(append(dst, s.box.replay.name()...), '_')
 	dst = append(strconv.AppendUint(dst, uint64(s.number), 10), '_')
 	return strconv.AppendUint(dst, number, 10)

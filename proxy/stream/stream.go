@@ -58,7 +58,7 @@ func (s *Stream) over() bool { return s.pending == 0 }
 
 // gone tells whether nobody reads the stream or can come back for it.
 func (s *Stream) gone() bool {
-	return s.mode == lost || s.box.closed && s.conn == nil && !s.awaited
+	return s.mode == lost || (s.box.closed || s.box.main == nil) && s.conn == nil && !s.awaited
 }
 
 // Left tells whether the stream's client is not there at present.
@@ -246,8 +246,12 @@ func (s *Stream) await(d time.Duration) {
 // that has had one stays as it is: its client can come back.
 func (s *Stream) Abandon() {
 	s.box.mu.Lock()
-	defer s.box.mu.Unlock()
 	if s.awaited {
 		s.lose()
+	}
+	left := s.abandoned()
+	s.box.mu.Unlock()
+	if left != nil {
+		left()
 	}
 }
