@@ -57,6 +57,10 @@ type Config struct {
 	ReplayBytes     int           // kept for each session; 0: none
 	Grace           time.Duration // for calls in flight once the gate is told to end; 0: none
 
+	// StateKeys seal what a modern client brings back to a parked call, 32 bytes
+	// each: the first seals, all open. Empty: a key of the process's own.
+	StateKeys [][]byte
+
 	// Backends are the tool servers, in the order they were named. The first
 	// is the default one, served at /mcp.
 	Backends []BackendConfig
@@ -76,6 +80,11 @@ type BackendConfig struct {
 
 	Isolation string // who shares a link: "session", "principal" or "shared"
 	Links     int    // shared links for each kind of client, where they are shared
+
+	Era         string        // what the server speaks: "auto", "legacy" or "modern"
+	Cache       bool          // keep for others what may be given to others
+	MaxParked   int           // calls at once that wait for a modern client's input
+	ParkTimeout time.Duration // for that input
 
 	MaxSessions int
 	MaxCalls    int           // in flight in one session

@@ -51,6 +51,9 @@ func (b *BackendConfig) validate(add func(flag, reason string)) {
 	}
 	b.validateKind(add)
 	b.validateSharing(add)
+	add("era", checkEra(b.Era))
+	add("max-parked", checkCount(b.MaxParked, 1))
+	add("park-timeout", checkTimeout(b.ParkTimeout))
 	add("max-sessions", checkCount(b.MaxSessions, 1))
 	add("max-calls", checkCount(b.MaxCalls, 1))
 	add("max-links", checkCount(b.MaxLinks, 1))
@@ -93,6 +96,20 @@ func (b *BackendConfig) validateSharing(add func(flag, reason string)) {
 	} else if b.Isolation == IsolationShared && b.Links >= b.MaxLinks && b.MaxLinks > 0 {
 		add("links", fmt.Sprintf("must be less than --max-links, %d, since a call that may be asked something back has a link to itself; it is %d", b.MaxLinks, b.Links))
 	}
+}
+
+// The values of BackendConfig.Era.
+const (
+	EraAuto   = "auto"
+	EraLegacy = "legacy"
+	EraModern = "modern"
+)
+
+func checkEra(era string) string {
+	if era != EraAuto && era != EraLegacy && era != EraModern {
+		return fmt.Sprintf("must be %s, %s or %s; it is %q", EraAuto, EraLegacy, EraModern, era)
+	}
+	return ""
 }
 
 // The checks below return what is allowed and what was given, or "".

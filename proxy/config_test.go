@@ -19,6 +19,7 @@ func soundConfig() *Config {
 		Backends: []BackendConfig{{
 			Name: "default", Command: []string{"true"}, Isolation: IsolationSession, Links: 1, MaxSessions: 100, MaxCalls: 64, Warm: 1, MaxLinks: 4,
 			LinkWait: time.Second, CallTimeout: time.Hour, StopTimeout: time.Second,
+			Era: EraAuto, MaxParked: 1, ParkTimeout: time.Second,
 		}},
 	}
 }
@@ -152,6 +153,9 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.Backends[0].LinkWait = -1 }, `backends.default.link-wait ` + timeout + `-1ns`},
 		{func(c *Config) { c.Backends[0].CallTimeout = 0 }, `backends.default.call-timeout ` + timeout + `0s`},
 		{func(c *Config) { c.Backends[0].StopTimeout = 0 }, `backends.default.stop-timeout ` + timeout + `0s`},
+		{func(c *Config) { c.Backends[0].ParkTimeout = 0 }, `backends.default.park-timeout ` + timeout + `0s`},
+		{func(c *Config) { c.Backends[0].MaxParked = 0 }, `backends.default.max-parked must be at least 1 and at most 1073741824; it is 0`},
+		{func(c *Config) { c.Backends[0].Era = "old" }, `backends.default.era must be auto, legacy or modern; it is "old"`},
 		{func(c *Config) { c.PublicURL = "example.com" }, `--public-url must be http://HOST[:PORT][/PATH] or https://…, without a query; it is "example.com"`},
 		{func(c *Config) { c.PublicURL = "https://example.com/?x" }, `--public-url must be http://HOST[:PORT][/PATH] or https://…, without a query; it is "https://example.com/?x"`},
 		{func(c *Config) { c.PublicURL = "https://me:secret@example.com/" }, `--public-url must not hold a user or a password: every client is told it`},

@@ -27,6 +27,7 @@ import (
 	"sidegate/proxy/guard"
 	"sidegate/proxy/metrics"
 	"sidegate/proxy/refusal"
+	"sidegate/proxy/session"
 	"sidegate/proxy/stream"
 )
 
@@ -109,14 +110,14 @@ func publicURL(text string) (*url.URL, error) {
 func (g *Gate) newFrontends() (frontends, error) {
 	public, err := publicURL(g.config.PublicURL)
 	return frontends{
-		streamable: streamable.New(streamable.Options{Keeper: g.keeper, Budget: g.budget, Check: g.check, Refused: g.refused}),
+		streamable: streamable.New(streamable.Options{Keeper: g.keeper, Single: g.streamOptions(session.Streamable), Budget: g.budget, Check: g.check, Refused: g.refused}),
 		sse: sse.New(sse.Options{
 			Keeper: g.keeper, WriteTimeout: g.config.WriteTimeout, PublicURL: public,
 			Budget: g.budget, Check: g.check, Refused: g.refused,
 		}),
 		websocket: websocket.New(websocket.Options{
 			Keeper: g.keeper, WriteTimeout: g.config.WriteTimeout, Budget: g.budget, MaxMessage: g.config.MaxMessage, Compress: g.config.Compress,
-			Check: g.check, Refused: g.refused,
+			Check: g.check, Modern: modernMessage, Refused: g.refused,
 			Rate: func(principal string, address netip.Addr) *refusal.Refusal {
 				return g.guard.Rate(&guard.Visitor{Principal: principal, Address: address})
 			},
@@ -193,9 +194,9 @@ func (g *Gate) drain() error {
 	defer cancel()
 	g.log.Info("draining", zap.Int("sessions", g.sessions()), zap.Int("calls", g.inFlight()))
 
-	close(g.draining)                                 // 1. unready
-	finished := g.quiet(ctx)                          // 2. no new sessions, no new calls; calls in flight are answered
-	g.each(func(s *server) { s.sessions.Close(ctx) }) // 3. streams end
+	close(g.draining)                      // 1. unready
+	finished := g.quiet(ctx)               // 2. no new sessions, no new calls; calls in flight are answered
+	g.each(func(s *server) { s.end(ctx) }) // 3. streams end
 	flush, cancelFlush := atLeast(ctx, lastWords)
 	defer cancelFlush()
 	g.keeper.Wait(flush)                          // 4. what was said has gone out
@@ -214,7 +215,7 @@ func (g *Gate) drain() error {
 // were in flight have been answered before ctx was done.
 func (g *Gate) quiet(ctx context.Context) bool {
 	g.each(func(s *server) {
-		if !s.sessions.Drain(ctx) {
+		if !s.drain(ctx) {
 			g.cut.Store(true)
 		}
 	})
@@ -241,7 +242,7 @@ func (g *Gate) sessions() (n int) {
 // inFlight is how many calls wait for their answer, at all servers.
 func (g *Gate) inFlight() (n int) {
 	for _, s := range g.servers {
-		n += s.sessions.InFlight()
+		n += s.inFlight()
 	}
 	return n
 }

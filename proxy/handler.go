@@ -16,6 +16,7 @@ import (
 	"sidegate/proxy/frontend/websocket"
 	"sidegate/proxy/guard"
 	"sidegate/proxy/refusal"
+	"sidegate/proxy/session"
 	"sidegate/proxy/stream"
 	"sidegate/proxy/wire"
 )
@@ -73,7 +74,11 @@ func (g *Gate) admit(ctx *fasthttp.RequestCtx, at *place) (guard.Visitor, *refus
 		// for the next request.
 		return visitor, refusal.BadHTTP.With("a %s has no body here", ctx.Method())
 	}
-	return visitor, guard.Headers(&ctx.Request.Header)
+	refused = guard.Headers(&ctx.Request.Header)
+	if refused == refusal.ModernMethod {
+		ctx.Response.Header.Set(fasthttp.HeaderAllow, fasthttp.MethodPost)
+	}
+	return visitor, refused
 }
 
 // admittedKey is where expected leaves the visitor for serve.
@@ -110,7 +115,8 @@ func (g *Gate) open(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 		})
 	case websocketDoor:
 		return g.frontend.websocket.Get(&websocket.Request{
-			HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Address: visitor.Address, Head: head,
+			HTTP: ctx, Sessions: at.server.sessions, Calls: at.server.calls[session.WebSocket], MaxCalls: at.server.config.MaxCalls,
+			Principal: visitor.Principal, Address: visitor.Address, Head: head,
 			Forwarded: g.forwarded(ctx, at, visitor),
 		})
 	}
@@ -146,7 +152,7 @@ func (g *Gate) post(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 	}
 	p := posts.Get().(*post)
 	defer p.release()
-	refused = g.check(body.B, &p.env)
+	era, refused := g.judge(ctx, at, body.B, &p.env)
 	if p.env.Kind == wire.Request || refused != nil {
 		p.id = append(p.id, p.env.ID.Of(body.B)...)
 	}
@@ -161,15 +167,51 @@ func (g *Gate) post(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 			HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Body: body, Env: &p.env,
 		})
 	} else {
-		p.Request = streamable.Request{
-			HTTP: ctx, Sessions: at.server.sessions, Principal: visitor.Principal, Head: string(visitor.AppendCORS(nil)),
-			Body: body, Env: &p.env,
-		}
-		refused = g.frontend.streamable.Post(&p.Request)
+		refused = g.postStreamable(ctx, at, visitor, body, p, era)
 	}
 	if refused != nil {
 		g.refuse(ctx, refused, p.id, true)
 	}
+}
+
+// judge checks a message, and tells which era it is of: HTTP+SSE is a legacy
+// transport, whatever its messages say.
+func (g *Gate) judge(ctx *fasthttp.RequestCtx, at *place, body []byte, env *wire.Envelope) (guard.Era, *refusal.Refusal) {
+	if refused := g.check(body, env); refused != nil {
+		return guard.Legacy, refused
+	}
+	era, refused := guard.EraOf(&ctx.Request.Header, body, env)
+	switch {
+	case refused != nil || era == guard.Legacy:
+	case at.door != mcpDoor:
+		return guard.Legacy, nil
+	default:
+		refused = guard.CheckModern(&ctx.Request.Header, body, env)
+	}
+	return era, refused
+}
+
+func (g *Gate) postStreamable(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor, body *wire.Buffer, p *post, era guard.Era) *refusal.Refusal {
+	p.Request = streamable.Request{
+		HTTP: ctx, Sessions: at.server.sessions, Calls: at.server.calls[session.Streamable], Principal: visitor.Principal,
+		Head: string(visitor.AppendCORS(nil)), Body: body, Env: &p.env,
+	}
+	if era == guard.Legacy {
+		return g.frontend.streamable.Post(&p.Request)
+	}
+	if !at.server.forwards {
+		body.Header = guard.AppendParams(nil, &ctx.Request.Header)
+	}
+	return g.frontend.streamable.PostModern(&p.Request)
+}
+
+// modernMessage tells whether a message without headers is of a modern client, and
+// what is wrong with it.
+func modernMessage(msg []byte, env *wire.Envelope) (bool, *refusal.Refusal) {
+	if guard.EraOfMessage(msg, env) == guard.Legacy {
+		return false, nil
+	}
+	return true, guard.CheckModernMessage(msg, env)
 }
 
 // forwarded is what a tool server that is spoken to over HTTP is to see of the

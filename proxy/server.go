@@ -3,13 +3,15 @@ package proxy
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sidegate/proxy/backend"
+	"sidegate/proxy/era"
 	"sidegate/proxy/link"
 	"sidegate/proxy/metrics"
 	"sidegate/proxy/session"
-	"sidegate/proxy/share"
+	"sidegate/proxy/stateless"
 	"sidegate/proxy/stream"
 )
 
@@ -19,9 +21,11 @@ type server struct {
 	config   *BackendConfig
 	backend  backend.Backend
 	pool     *link.Pool
-	sharer   share.Sharer
+	eras     *era.Switch
+	behind   []runner // what the eras lead to and do not run
 	sessions *session.Manager
-	forwards bool // the server is to see what stood in the client's HTTP request
+	calls    [session.Doors]*stateless.Calls // of modern clients; nil at a door that is not theirs
+	forwards bool                            // the server is to see what stood in the client's HTTP request
 }
 
 // newServer makes a server of which nothing is started.
@@ -37,8 +41,11 @@ func (g *Gate) newServer(c *BackendConfig, b backend.Backend) *server {
 		Restarted: g.metrics.LinkRestarts.Inc,
 		Log:       g.log,
 	})
-	s.sharer = g.newSharer(c, s.pool)
-	s.sessions = session.NewManager(g.sessionOptions(c), s.sharer)
+	g.joinEras(s)
+	s.sessions = session.NewManager(g.sessionOptions(c), s.eras)
+	for _, door := range []session.Door{session.Streamable, session.WebSocket} {
+		s.calls[door] = stateless.New(g.statelessOptions(s, door))
+	}
 	return s
 }
 
@@ -48,16 +55,6 @@ const (
 	IsolationPrincipal = "principal"
 	IsolationShared    = "shared"
 )
-
-func (g *Gate) newSharer(c *BackendConfig, p *link.Pool) share.Sharer {
-	if c.Isolation == IsolationSession {
-		return share.NewOwn(p)
-	}
-	return share.NewGroup(share.Options{
-		Principal: c.Isolation == IsolationPrincipal, Links: c.Links, Warm: c.Warm,
-		Version: g.config.Version, Budget: g.budget, Dropped: g.dropped,
-	}, p)
-}
 
 func (g *Gate) sessionOptions(c *BackendConfig) session.Options {
 	o := session.Options{
@@ -76,6 +73,18 @@ func (g *Gate) sessionOptions(c *BackendConfig) session.Options {
 	return o
 }
 
+// statelessOptions are those of the modern calls at a door.
+func (g *Gate) statelessOptions(s *server, door session.Door) stateless.Options {
+	counts := g.metrics.Calls(door.String(), "modern")
+	return stateless.Options{
+		Desk: s.eras, Most: s.config.MaxSessions, Dropped: g.dropped,
+		Ended: func(method int, how metrics.Outcome, lasted time.Duration) {
+			counts.Ended(method, how)
+			g.metrics.CallSeconds.Observe(lasted.Seconds())
+		},
+	}
+}
+
 func (g *Gate) streamOptions(door session.Door) *stream.Options {
 	c, open := g.config, g.metrics.Streams.WithLabelValues(door.String())
 	return &stream.Options{
@@ -89,7 +98,53 @@ func (g *Gate) streamOptions(door session.Door) *stream.Options {
 func (s *server) run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.pool.Run(ctx) })
-	running.Go(func() { s.sharer.Run(ctx) })
+	running.Go(func() { s.eras.Run(ctx) })
+	for _, r := range s.behind {
+		running.Go(func() { r.Run(ctx) })
+	}
 	running.Go(func() { s.sessions.Run(ctx) })
 	running.Wait()
+}
+
+// inFlight is how many calls wait for their answer.
+func (s *server) inFlight() int {
+	n := s.sessions.InFlight()
+	s.eachCalls(func(c *stateless.Calls) { n += c.InFlight() })
+	return n
+}
+
+// eachCalls does something with the modern calls of each door.
+func (s *server) eachCalls(do func(*stateless.Calls)) {
+	for _, c := range s.calls {
+		if c != nil {
+			do(c)
+		}
+	}
+}
+
+// drain takes no new sessions and no new calls, and waits until those in flight
+// are answered or ctx is done. It tells whether all were.
+func (s *server) drain(ctx context.Context) bool {
+	var late atomic.Bool
+	var draining sync.WaitGroup
+	draining.Go(func() {
+		if !s.sessions.Drain(ctx) {
+			late.Store(true)
+		}
+	})
+	s.eachCalls(func(c *stateless.Calls) {
+		draining.Go(func() {
+			if !c.Drain(ctx) {
+				late.Store(true)
+			}
+		})
+	})
+	draining.Wait()
+	return !late.Load()
+}
+
+// end ends all sessions and all calls that are left.
+func (s *server) end(ctx context.Context) {
+	s.eachCalls((*stateless.Calls).Close)
+	s.sessions.Close(ctx)
 }

@@ -33,18 +33,19 @@ var rooms = map[string]room{
 	},
 	"proxy": {
 		may: []string{
-			"proxy/guard", "proxy/frontend/streamable", "proxy/frontend/sse", "proxy/frontend/websocket", "proxy/session", "proxy/share",
+			"proxy/guard", "proxy/frontend/streamable", "proxy/frontend/sse", "proxy/frontend/websocket", "proxy/session", "proxy/stateless",
+			"proxy/era", "proxy/bridge/modern", "proxy/bridge/legacy", "proxy/mirror", "proxy/cache/desk", "proxy/cache", "proxy/share",
 			"proxy/stream", "proxy/link", "proxy/backend",
 			"limits", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics",
 		},
 		says: "proxy joins the rooms below it; backends it knows by their interface, and cmd/sidegate builds them",
 	},
 	"proxy/guard": {
-		may:  []string{"limits", "proxy/wire", "proxy/mcp", "proxy/refusal"},
+		may:  []string{"limits", "proxy/headers", "proxy/wire", "proxy/mcp", "proxy/refusal"},
 		says: "guard decides who and what may come in from the request alone; it holds no session, stream or link",
 	},
 	"proxy/frontend/streamable": {
-		may:  []string{"proxy/session", "proxy/stream", "proxy/wire", "proxy/mcp", "proxy/refusal"},
+		may:  []string{"proxy/session", "proxy/stateless", "proxy/share", "proxy/stream", "proxy/wire", "proxy/mcp", "proxy/refusal"},
 		says: "a frontend turns its wire form into messages of a session and back; guard has been passed before it, and links are behind the session",
 	},
 	"proxy/frontend/sse": {
@@ -52,7 +53,7 @@ var rooms = map[string]room{
 		says: "a frontend turns its wire form into messages of a session and back; guard has been passed before it, and links are behind the session",
 	},
 	"proxy/frontend/websocket": {
-		may:  []string{"proxy/session", "proxy/stream", "proxy/ws", "proxy/wire", "proxy/mcp", "proxy/refusal"},
+		may:  []string{"proxy/session", "proxy/stateless", "proxy/share", "proxy/stream", "proxy/ws", "proxy/wire", "proxy/mcp", "proxy/refusal"},
 		says: "a frontend turns its wire form into messages of a session and back; guard has been passed before it, and links are behind the session",
 	},
 	"proxy/session": {
@@ -62,8 +63,44 @@ var rooms = map[string]room{
 		},
 		says: "a session joins a place at the tool server with streams; it knows no HTTP and no kind of backend",
 	},
+	"proxy/cache": {
+		may:  []string{"proxy/link", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics", "proxy/backend"},
+		says: "cache keeps answers and joins calls; by which way a call reaches the server it is told by an interface of its own",
+	},
+	"proxy/cache/desk": {
+		may:  []string{"proxy/cache", "proxy/share", "proxy/link", "proxy/backend", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
+		says: "the desk stands in front of another, and knows the store and share's interfaces",
+	},
+	"proxy/mirror": {
+		may:  []string{"proxy/share", "proxy/link", "proxy/backend", "proxy/headers", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
+		says: "mirror stands in front of another desk and knows the headers of a message; who uses it, and what is behind, it is not told",
+	},
+	"proxy/headers": {
+		may:  []string{"proxy/wire", "proxy/mcp"},
+		says: "headers is a leaf: it knows what a header says of a message, and no HTTP",
+	},
+	"proxy/bridge/legacy": {
+		may:  []string{"proxy/share", "proxy/link", "proxy/backend", "proxy/headers", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
+		says: "the bridge for legacy clients reaches the server through a desk and the client through share's interface; it knows no sessions and no streams",
+	},
+	"proxy/era": {
+		may:  []string{"proxy/share", "proxy/link", "proxy/backend", "proxy/headers", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
+		says: "era finds what a server speaks and leads clients to what serves them; bridges, desks and sharers it knows by the interfaces of share",
+	},
+	"proxy/stateless": {
+		may:  []string{"proxy/stream", "proxy/share", "proxy/link", "proxy/backend", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
+		says: "stateless joins a modern call with its stream and its desk; it knows no HTTP and no era but the modern one",
+	},
+	"proxy/bridge/modern": {
+		may: []string{
+			"proxy/bridge/seal", "proxy/share", "proxy/link", "proxy/backend",
+			"proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics",
+		},
+		says: "the bridge for modern clients is a desk over places; it starts no links, and knows neither streams nor HTTP",
+	},
+	"proxy/bridge/seal": {says: "seal is a leaf: what is given a client to keep, sealed"},
 	"proxy/share": {
-		may:  []string{"proxy/link", "proxy/backend", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
+		may:  []string{"proxy/cache", "proxy/link", "proxy/backend", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
 		says: "share decides which link a call uses; it knows sessions by an interface of its own, and no streams",
 	},
 	"proxy/stream": {
@@ -130,6 +167,15 @@ var rooms = map[string]room{
 	"test/e2e/harness":      {says: "what tests share knows the gate by its binary"},
 	"test/fixture":          {says: "the fixture is a tool server that shares no code with the gate"},
 	"test/conformance/peer": {says: "the peer is a server that shares no code with the gate"},
+
+	"test/conformance/driver":        {says: "the driver is a client that knows the gate by its binary"},
+	"test/conformance/servers/tools": {says: "the servers share no code with the gate"},
+	"test/conformance/servers/legacy": {
+		may: []string{"test/conformance/servers/tools"}, says: "the servers share their tools, and no code with the gate",
+	},
+	"test/conformance/servers/modern": {
+		may: []string{"test/conformance/servers/tools"}, says: "the servers share their tools, and no code with the gate",
+	},
 }
 
 // platforms are the systems whose files are looked at: files may be for one of

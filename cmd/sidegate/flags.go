@@ -14,7 +14,9 @@ type settings struct {
 	backend  proxy.BackendConfig // what holds for a backend that says nothing of its own
 	backends []string            // [NAME=]URL
 	file     string
-	curl     bool
+
+	stateKeyFile string
+	curl         bool
 
 	logLevel, logFormat string
 }
@@ -54,6 +56,10 @@ func defaults() *settings {
 			LinkWait:    10 * time.Second,
 			CallTimeout: time.Hour,
 			StopTimeout: 5 * time.Second,
+			Era:         proxy.EraAuto,
+			Cache:       true,
+			MaxParked:   1000,
+			ParkTimeout: 5 * time.Minute,
 		},
 		logLevel:  "info",
 		logFormat: "auto",
@@ -122,6 +128,11 @@ func backendFlags(b *proxy.BackendConfig) *pflag.FlagSet {
 	fs.Var(stringList(&b.Pass, "PATH", false), "pass", "let requests for another path of an HTTP server through, as /.well-known/oauth-protected-resource, or for all below one that ends with /; repeatable")
 	fs.Var(choiceValue(&b.Isolation, proxy.IsolationSession, proxy.IsolationPrincipal, proxy.IsolationShared), "isolation", "who shares a link: nobody, the sessions of one caller, or everybody")
 	fs.Var(countValue(&b.Links), "links", "with --isolation shared, how many links are shared by each kind of client")
+	fs.Var(choiceValue(&b.Era, proxy.EraAuto, proxy.EraLegacy, proxy.EraModern), "era", "what the tool server speaks: revisions up to 2025-11-25 (legacy), 2026-07-28 (modern), or what it says when it is asked (auto)")
+	fs.Var(notValue(&b.Cache), "no-cache", "do not keep lists, and what a modern server marks as public, for other clients")
+	fs.Var(countValue(&b.MaxParked), "max-parked", "calls of modern clients at once that wait in a legacy server for their client's input; the oldest gives way")
+	fs.Var(durationValue(&b.ParkTimeout), "park-timeout", "how long such a call waits")
+	fs.Lookup("no-cache").NoOptDefVal = "true"
 	fs.Var(countValue(&b.Warm), "warm", "links kept started and unused")
 	fs.Var(countValue(&b.MaxLinks), "max-links", "links (child processes, connections) at once; unless it is said, 2000 for an HTTP server")
 	fs.Var(durationValue(&b.LinkWait), "link-wait", "how long initialize, or a call that needs a link to itself, waits for one")
@@ -138,6 +149,7 @@ func (s *settings) guardFlags() *pflag.FlagSet {
 	fs.Var(stringList(&g.AllowOrigins, "ORIGIN", true), "allow-origin", "accept browsers from https://app.example or *.example.com, instead of loopback origins; repeatable")
 	fs.Var(prefixList(&g.TrustProxy), "trust-proxy", "believe X-Forwarded-For from there; repeatable")
 	fs.Var(stringValue(&g.TokenFile, "FILE"), "token-file", "ask for a bearer token; a line is TOKEN or NAME=TOKEN, read again when it changes")
+	fs.Var(stringValue(&s.stateKeyFile, "FILE"), "state-key-file", "seal the requestState of parked calls with the 32-byte key in base64 on its first line; one on a second line opens what was sealed before; unless it is said, a key of the process's own")
 	fs.Var(rateValue(&g.Rate), "rate", "requests a second for each caller; 0: no limit")
 	fs.Var(countValue(&g.Burst), "burst", "requests a caller may send at once; 0: as many as in a second")
 	fs.Var(rateValue(&g.AddressRate), "address-rate", "requests a second for each client address; 0: no limit")

@@ -10,7 +10,8 @@ import (
 const runHelp = `Put a tool server on the network: one that is a command, of which every client of
 the gate gets a process of its own unless --isolation says otherwise, or one that
 listens. Only clients that keep the rules get through. They are served
-Streamable HTTP at /mcp, HTTP+SSE at /sse and WebSocket at /ws.
+Streamable HTTP at /mcp, HTTP+SSE at /sse and WebSocket at /ws. Client and server
+may speak different revisions of the protocol, 2024-11-05 to 2026-07-28.
 `
 
 const checkHelp = `Validate what run would be given, and start nothing: flags, variables and file

@@ -70,6 +70,10 @@ func cannotListen(err error) error {
 // errors are the operator's: a command or a file that is not there.
 func newGate(s *settings, log *zap.Logger) (*proxy.Gate, error) {
 	c := &s.gate
+	var err error
+	if c.StateKeys, err = readStateKeys(s.stateKeyFile); err != nil {
+		return nil, withCode(exitUsage, err)
+	}
 	budget := limits.NewBytes(c.MaxBytesInFlight)
 	var servers []backend.Backend
 	for i := range c.Backends {

@@ -222,6 +222,7 @@ func TestSSESlowReader(t *testing.T) {
 	_, endpoint, _ := strings.Cut(string(first[:n]), "data: ")
 	s := &sseSession{gate: g, endpoint: strings.TrimSpace(endpoint)}
 	s.say(t, harness.Client{}.InitializeBody())
+	harness.Eventually(t, "initialize is answered", func() bool { return g.Metric(t, "sidegate_calls_total", `frontend="sse"`, `method="initialize"`) == 1 })
 	s.say(t, harness.Notification("notifications/initialized", ""))
 	s.say(t, harness.ToolCall("1", "notify", fmt.Sprintf(`{"method":"notifications/x","count":2000,"bytes":%d}`, 16<<10)))
 	harness.Eventually(t, "the session is gone", func() bool { return g.Metric(t, "sidegate_sessions") == 1 })

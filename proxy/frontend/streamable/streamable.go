@@ -1,6 +1,7 @@
-// Package streamable is the Streamable HTTP frontend for clients of the legacy
-// revisions: POST brings messages, GET opens the stream for what the server
-// says unasked or resumes any other, DELETE ends the session.
+// Package streamable is the Streamable HTTP frontend. For clients of the legacy
+// revisions POST brings messages, GET opens the stream for what the server says
+// unasked or resumes any other, DELETE ends the session. For modern clients
+// there is POST alone, and each request stands alone.
 //
 // What comes here has passed the guard. The package turns the wire form into
 // messages of a session and back, and decides nothing about who may do what.
@@ -16,6 +17,7 @@ import (
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/session"
+	"sidegate/proxy/stateless"
 	"sidegate/proxy/stream"
 	"sidegate/proxy/wire"
 )
@@ -33,8 +35,9 @@ const (
 
 // Options never change.
 type Options struct {
-	Keeper *stream.Keeper // of all connections that the gate owns
-	Budget wire.Budget    // of bytes in flight, for the copies of a batch's elements
+	Keeper *stream.Keeper  // of all connections that the gate owns
+	Single *stream.Options // of the streams of modern requests
+	Budget wire.Budget     // of bytes in flight, for the copies of a batch's elements
 	// Check is the guard's second part, for the elements of a batch.
 	Check func(msg []byte, env *wire.Envelope) *refusal.Refusal
 	// Refused counts a refusal inside of a batch.
@@ -50,7 +53,8 @@ func New(o Options) *Frontend { return &Frontend{options: o} }
 // A Request is an HTTP request that has passed the guard.
 type Request struct {
 	HTTP      *fasthttp.RequestCtx
-	Sessions  *session.Manager
+	Sessions  *session.Manager // of the legacy clients
+	Calls     *stateless.Calls // of the modern ones
 	Principal string
 	Head      string // header lines that every answer carries, each ended by CRLF
 

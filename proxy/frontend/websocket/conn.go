@@ -20,6 +20,7 @@ type conn struct {
 	frontend  *Frontend
 	sessions  *session.Manager
 	session   *session.Session
+	modern    modern
 	principal string
 	address   netip.Addr
 	forwarded []byte
@@ -99,6 +100,9 @@ func (c *conn) refuse(refused *refusal.Refusal, kind wire.Kind) {
 
 // pass hands a message over to the session, which takes it over.
 func (c *conn) pass(msg *wire.Buffer) *refusal.Refusal {
+	if taken, refused := c.passModern(msg); taken {
+		return refused
+	}
 	opens := c.env.Kind == wire.Request && string(c.env.Method) == mcp.MethodInitialize
 	if !c.opened && !opens {
 		msg.Release()

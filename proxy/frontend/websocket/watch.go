@@ -65,7 +65,7 @@ func (s *source) Read(p []byte) (int, error) {
 		case n > 0 || !errors.Is(err, os.ErrDeadlineExceeded):
 			c.silent = false
 			return n, err
-		case !due.IsZero() || !c.opened || time.Since(armed) < patience:
+		case !due.IsZero() || !c.known() || time.Since(armed) < patience:
 			// late, which patience says; or woken by the writer
 		case c.silent:
 			return 0, errDead
@@ -77,6 +77,10 @@ func (s *source) Read(p []byte) (int, error) {
 	}
 }
 
+// known tells whether the client has said what it is here for: it has opened a
+// session, or made a call that needs none.
+func (c *conn) known() bool { return c.opened || c.modern.spoken }
+
 // patience is how long the next bytes are waited for, not positive where the
 // message that is due at due is late. Who has not opened the session after a
 // while loses it, however lively the connection is; how that ends the connection
@@ -86,7 +90,7 @@ func (c *conn) patience(due time.Time) time.Duration {
 	if !due.IsZero() {
 		return time.Until(due)
 	}
-	if c.opened || c.expired {
+	if c.known() || c.expired {
 		return ping
 	}
 	left := time.Until(c.started.Add(ping))

@@ -1,6 +1,8 @@
 // Package websocket is the WebSocket frontend: a GET upgrades its connection,
 // and from there on every text frame is a message, either way, in sessions of
-// every legacy revision. (2025-11-25, basic/transports, "Custom Transports";
+// every legacy revision. Modern requests need no session and may come on the
+// same connection: they are spoken as on stdio, without headers. (2025-11-25,
+// basic/transports, "Custom Transports"; 2026-07-28, basic/transports/stdio;
 // RFC 6455)
 //
 // The answer to the handshake carries Mcp-Session-Id. A client that has lost its
@@ -22,6 +24,7 @@ import (
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/session"
+	"sidegate/proxy/stateless"
 	"sidegate/proxy/stream"
 	"sidegate/proxy/wire"
 	"sidegate/proxy/ws"
@@ -50,6 +53,9 @@ type Options struct {
 
 	// Check is the guard's second part, which every message passes.
 	Check func(msg []byte, env *wire.Envelope) *refusal.Refusal
+	// Modern tells whether a message is of a modern client, and what is wrong
+	// with it.
+	Modern func(msg []byte, env *wire.Envelope) (modern bool, refused *refusal.Refusal)
 	// Rate counts a message for its sender, as the door has counted the request.
 	Rate func(principal string, address netip.Addr) *refusal.Refusal
 	// Refused counts the refusal of a message, or of a connection for what came
@@ -75,6 +81,8 @@ func New(o Options) *Frontend {
 type Request struct {
 	HTTP      *fasthttp.RequestCtx
 	Sessions  *session.Manager
+	Calls     *stateless.Calls
+	MaxCalls  int // modern calls in flight of the connection
 	Principal string
 	Address   netip.Addr // the client's, for its rate
 	Head      string     // header lines that every answer carries, each ended by CRLF
@@ -90,7 +98,7 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 		return refused
 	}
 	c := &conn{
-		frontend: f, sessions: r.Sessions, principal: r.Principal, address: r.Address, forwarded: r.Forwarded,
+		frontend: f, sessions: r.Sessions, modern: modern{calls: r.Calls, most: r.MaxCalls}, principal: r.Principal, address: r.Address, forwarded: r.Forwarded,
 		opened: len(r.header(mcp.HeaderSessionID)) > 0,
 	}
 	var from uint64
@@ -134,6 +142,7 @@ func (c *conn) own(socket *stream.Socket, h ws.Handshake, from uint64) {
 	if socket != nil && c.accept(h) == nil {
 		c.session.Outbox().Main().Hold(stream.NewFramed(socket, c, o.WriteTimeout), from)
 	}
+	c.modern.leave()
 	if !c.opened { // there is nothing to come back to
 		c.sessions.End(c.session, refusal.SessionEnd)
 	}

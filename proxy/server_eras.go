@@ -1,0 +1,77 @@
+package proxy
+
+import (
+	"context"
+
+	"sidegate/proxy/bridge/legacy"
+	"sidegate/proxy/bridge/modern"
+	"sidegate/proxy/cache"
+	cachedesk "sidegate/proxy/cache/desk"
+	"sidegate/proxy/era"
+	"sidegate/proxy/mirror"
+	"sidegate/proxy/share"
+)
+
+// A runner has something to do until ctx is done.
+type runner interface{ Run(ctx context.Context) }
+
+// joinEras builds what stands between clients and links of a server: for each
+// pair of eras its own way, and in front of them who finds out which is which.
+func (g *Gate) joinEras(s *server) {
+	c := s.config
+	direct := share.NewDirect(share.DirectOptions{Shared: c.Isolation == IsolationShared, Links: c.Links, Dropped: g.dropped}, s.pool)
+	ofModern := mirror.New(g.cached(c, direct), mirror.Options{HTTP: s.forwards})
+	ofLegacy, grouped := g.newSharers(s)
+	s.eras = era.NewSwitch(era.Options{
+		Finder: era.NewFinder(era.FinderOptions{
+			Mode: c.Era, Pool: s.pool, Version: g.config.Version, Log: g.log, HTTP: s.forwards, Found: direct.Adopt,
+		}),
+		Legacy: ofLegacy,
+		LegacyOfModern: legacy.New(legacy.Options{
+			Desk: ofModern, Name: c.Name, Sessions: c.Isolation == IsolationSession, Answers: c.CallTimeout, Budget: g.budget, Log: g.log, Dropped: g.dropped,
+		}),
+		Modern:         ofModern,
+		ModernOfLegacy: mirror.New(g.newBridge(s, grouped), mirror.Options{}),
+		Eager:          c.Warm > 0 && !s.forwards, // who asks an HTTP server first may have what it lets clients in with
+	})
+}
+
+// newSharers makes what gives legacy links to legacy clients, and to modern
+// ones, who have no session that a link could be for.
+func (g *Gate) newSharers(s *server) (sessions, modern share.Sharer) {
+	c := s.config
+	group := share.NewGroup(share.Options{
+		Principal: c.Isolation != IsolationShared, Links: c.Links, Warm: c.Warm,
+		Version: g.config.Version, Budget: g.budget, Dropped: g.dropped, Cache: g.newStore(c),
+	}, s.pool)
+	if c.Isolation != IsolationSession {
+		return group, group
+	}
+	s.behind = append(s.behind, group)
+	return share.NewOwn(s.pool), group
+}
+
+func (g *Gate) newBridge(s *server, links share.Sharer) *modern.Desk {
+	c := s.config
+	return modern.New(modern.Options{
+		Sharer: links, Version: g.config.Version, Keys: g.config.StateKeys, MaxParked: c.MaxParked, ParkTimeout: c.ParkTimeout,
+		Budget: g.budget, Dropped: g.dropped,
+	})
+}
+
+// newStore makes a store for what may be given to many, nil where none is
+// wanted.
+func (g *Gate) newStore(c *BackendConfig) *cache.Store {
+	if !c.Cache {
+		return nil
+	}
+	return cache.New(cache.Options{Budget: g.budget})
+}
+
+// cached puts a store in front of a desk.
+func (g *Gate) cached(c *BackendConfig, desk share.Desk) share.Desk {
+	if store := g.newStore(c); store != nil {
+		return cachedesk.New(store, desk)
+	}
+	return desk
+}
