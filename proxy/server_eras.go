@@ -55,7 +55,8 @@ func (g *Gate) newBridge(s *server, links share.Sharer) *modern.Desk {
 	c := s.config
 	return modern.New(modern.Options{
 		Sharer: links, Version: g.config.Version, Keys: g.config.StateKeys, MaxParked: c.MaxParked, ParkTimeout: c.ParkTimeout,
-		Budget: g.budget, Dropped: g.dropped,
+		Residents: max(1, c.MaxLinks/2), // one that is not in use holds a link for a while
+		Budget:    g.budget, Dropped: g.dropped,
 	})
 }
 

@@ -87,11 +87,12 @@ func (m *member) lease(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refu
 }
 
 // grab takes a free link for the call: the caller's own, one that has been told
-// of this client before, or any of its kind.
+// of this client before, or any of its kind. Callers without a name cannot be
+// told apart, so what they share is none's own.
 func (g *Group) grab(m *member, c *link.Call) *tenant {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if home := m.home.Load(); g.options.Principal && home != nil && home.call == nil && home.fits(m) {
+	if home := m.home.Load(); g.options.Principal && m.owner.session == "" && home != nil && home.call == nil && home.fits(m) {
 		home.take(m, c)
 		return home
 	}

@@ -35,6 +35,8 @@ type call struct {
 	place *list.Element // in the park, nil outside
 	kept  *answer       // that came while it was parked
 	reply *backend.Reply
+
+	missing bool // the server does not know the method, and has said so by an HTTP status
 }
 
 // An answer is what the server says in the end.
@@ -137,11 +139,13 @@ func (c *call) Send(msg *wire.Buffer) {
 func (c *call) Reply(r *backend.Reply) {
 	c.desk.mu.Lock()
 	client := c.client
+	c.missing = unknown(c.method, r)
+	missing := c.missing
 	if client == nil && !c.over {
 		c.reply = copyReply(r)
 	}
 	c.desk.mu.Unlock()
-	if client != nil {
+	if client != nil && !missing {
 		client.Leg.Reply(r)
 	}
 }
@@ -191,8 +195,13 @@ func (c *call) finish() []*question {
 // tell gives a client the server's answer as a modern one.
 func (c *call) tell(client *link.Call, msg *wire.Buffer, how metrics.Outcome) {
 	c.desk.mu.Lock()
-	about := c.seat.about
+	about, missing := c.seat.about, c.missing
 	c.desk.mu.Unlock()
+	if missing {
+		msg.Release()
+		client.Refuse(refusal.NoMethod.With("the tool server does not know the method %.100q", c.method))
+		return
+	}
 	msg, how = toModern(msg, how, client.ID, c.method, about)
 	client.Leg.Answer(msg, how)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 
+	"sidegate/proxy/backend"
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/metrics"
 	"sidegate/proxy/refusal"
@@ -83,6 +84,23 @@ func cacheable(method string) bool {
 		return true
 	}
 	return false
+}
+
+// standard tells whether a method is one that a legacy server may be expected
+// to know. Of any other, an error that says nothing means that it does not.
+func standard(method string) bool {
+	switch method {
+	case mcp.MethodCallTool, mcp.MethodGetPrompt, mcp.MethodReadResource, mcp.MethodComplete,
+		mcp.MethodListTools, mcp.MethodListPrompts, mcp.MethodListResources, mcp.MethodListTemplates:
+		return true
+	}
+	return false
+}
+
+// unknown tells whether an HTTP server has refused a method that it does not
+// know by its status alone.
+func unknown(method string, r *backend.Reply) bool {
+	return !standard(method) && (r.Said == 400 || r.Said == 404 || r.Said == 405)
 }
 
 // complete gives a result what modern ones have (2026-07-28, basic,
@@ -168,8 +186,11 @@ func toModernError(msg *wire.Buffer, env *wire.Envelope, how metrics.Outcome, id
 		return msg, how
 	}
 	patches := []wire.Patch{{At: env.ID, With: id}}
-	if code == mcp.CodeResourceNotFound {
+	switch {
+	case code == mcp.CodeResourceNotFound:
 		patches = append(patches, wire.Patch{At: env.Code, With: strconv.AppendInt(nil, mcp.CodeInvalidParams, 10)})
+	case code == 0 && !standard(method): // so the Go SDK said it before it knew the code
+		patches = append(patches, wire.Patch{At: env.Code, With: strconv.AppendInt(nil, mcp.CodeMethodNotFound, 10)})
 	}
 	splice(msg, patches)
 	return msg, how

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sidegate/proxy/backend"
 	"sidegate/proxy/link"
 	"sidegate/proxy/metrics"
 	"sidegate/proxy/refusal"
@@ -76,6 +77,8 @@ func TestResults(t *testing.T) {
 		{"no object", "tools/call", `"result":[]`, `"code":502`},
 		{"error", "tools/call", `"error":{"code":-32002,"message":"m","data":{"uri":"u"}}`, `"error":{"code":-32602,"message":"m","data":{"uri":"u"}}`},
 		{"another error", "tools/call", `"error":{"code":-32050,"message":"m"}`, `"error":{"code":-32050,"message":"m"}`},
+		{"an unknown method", "x/y", `"error":{"code":0,"message":"m"}`, `"error":{"code":-32601,"message":"m"}`},
+		{"a tool's own code", "tools/call", `"error":{"code":0,"message":"m"}`, `"error":{"code":0,"message":"m"}`},
 		{"elicitations", "tools/call", `"error":{"code":-32042,"message":"m","data":{"elicitations":[{"mode":"url","elicitationId":"e","url":"https://a"},{"mode":"url","url":"https://b","task":{}}]}}`,
 			`"result":{"resultType":"input_required","inputRequests":{"e":{"method":"elicitation/create","params":{"mode":"url","url":"https://a"}},"2":{"method":"elicitation/create","params":{"mode":"url","url":"https://b"}}},` + info + `}`},
 		{"no elicitations", "tools/call", `"error":{"code":-32042,"message":"m"}`, `"code":-32042`},
@@ -88,6 +91,29 @@ func TestResults(t *testing.T) {
 				b.server(1).says(`{"jsonrpc":"2.0",%s,"id":%s}`, row.says, env.ID.Of([]byte(sent[0])))
 				l.want(row.want, `"id":"x"`)
 			})
+		})
+	}
+}
+
+// TestStatuses: an HTTP server may say by its status alone that it does not know
+// a method.
+func TestStatuses(t *testing.T) {
+	for _, row := range []struct {
+		method string
+		said   int
+		want   string
+	}{
+		{"x/y", 400, `"code":-32601`},
+		{"x/y", 404, `"code":-32601`},
+		{"x/y", 500, `"code":502`},
+		{"tools/call", 400, `"code":502`},
+	} {
+		in(t, Options{}, func(_ *testing.T, b *bed) {
+			l := b.as("", "1", row.method, meta(limited, ""))
+			sent := b.server(1).took()
+			_, env := message(sent[0])
+			b.server(1).link.Reply(env.ID.Of([]byte(sent[0])), &backend.Reply{Status: 502, Said: row.said, Reason: "r"})
+			l.want(row.want, `"id":1`)
 		})
 	}
 }
@@ -352,4 +378,23 @@ func BenchmarkCall(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestAnonymousAreApart: where each caller has links of its own, those without
+// a name share one, and none of their calls that may be asked something gets it:
+// what it were told of one client could reach another.
+func TestAnonymousAreApart(t *testing.T) {
+	inGroup(t, Options{}, share.Options{Principal: true}, func(t *testing.T, b *bed) {
+		b.as("", "1", "tools/call", `"name":"x",`+meta(able, ""))
+		if sent := b.server(1).took(); len(sent) > 0 {
+			t.Errorf("the link of all was given to one: %q", sent)
+		}
+		if sent := b.server(2).took(); len(sent) != 1 {
+			t.Errorf("the call's own link got %q", sent)
+		}
+		b.as("ann", "2", "tools/call", `"name":"x",`+meta(able, ""))
+		if sent := b.server(3).took(); len(sent) != 1 {
+			t.Errorf("a named caller's link got %q", sent)
+		}
+	})
 }
