@@ -72,6 +72,7 @@ func testConfig() *Config {
 		Backends: []BackendConfig{{
 			Name: "default", Command: []string{os.Args[0]}, Env: []string{echoVariable + "=1"},
 			Isolation: IsolationSession, Links: 1, MaxSessions: 1000, MaxCalls: 64, Warm: 1, MaxLinks: 10, LinkWait: 10 * time.Second, CallTimeout: time.Hour, StopTimeout: 5 * time.Second,
+			Era: EraLegacy, Cache: true, MaxParked: 1000, ParkTimeout: 5 * time.Minute,
 		}},
 	}
 }

@@ -98,7 +98,7 @@ var rooms = map[string]room{
 		},
 		says: "the bridge for modern clients is a desk over places; it starts no links, and knows neither streams nor HTTP",
 	},
-	"proxy/bridge/seal": {says: "seal is a leaf: what is given a client to keep, sealed"},
+	"proxy/bridge/seal": {may: []string{"proxy/wire"}, says: "seal is a leaf: what is given a client to keep, sealed"},
 	"proxy/share": {
 		may:  []string{"proxy/cache", "proxy/link", "proxy/backend", "proxy/wire", "proxy/mcp", "proxy/refusal", "proxy/metrics"},
 		says: "share decides which link a call uses; it knows sessions by an interface of its own, and no streams",

@@ -49,7 +49,7 @@ type answer struct {
 func (d *Desk) call(client *link.Call, who who, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 	c := &call{desk: d, client: client, method: string(env.Method)}
 	if mayAsk(env.Method) && who.asks {
-		c.binding, _ = who.binding(env.Method, env.Params.Of(msg.B))
+		c.binding = who.binding(msg.B, env)
 	}
 	apart := who.apart(env.Method)
 	toLegacy(msg, env)

@@ -92,11 +92,7 @@ func (d *Desk) retry(client *link.Call, who who, msg *wire.Buffer, env *wire.Env
 	if len(text) < 2 || text[0] != '"' || len(text) > mostState {
 		return refusal.RequestState
 	}
-	binding, ok := who.binding(env.Method, env.Params.Of(msg.B))
-	if !ok {
-		return refusal.RequestState
-	}
-	state, ok := d.sealer.Open(text[1:len(text)-1], binding)
+	state, ok := d.sealer.Open(text[1:len(text)-1], who.binding(msg.B, env))
 	if !ok {
 		return refusal.RequestState
 	}

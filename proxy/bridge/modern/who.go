@@ -121,11 +121,11 @@ func (w *who) apart(method []byte) bool {
 
 // binding is what a requestState is bound to. Callers without a name are told
 // apart by what they show the server.
-func (w *who) binding(method []byte, params []byte) (seal.Binding, bool) {
-	text, ok := seal.Canonical(params, "_meta", "inputResponses", "requestState")
+func (w *who) binding(msg []byte, env *wire.Envelope) seal.Binding {
+	text := seal.AppendCanonical(make([]byte, 0, 512), msg, env.Params, "_meta", "inputResponses", "requestState")
 	caller := "name:" + w.principal
 	if w.principal == "" {
 		caller = "line:" + w.authorization
 	}
-	return seal.Bind([]byte(caller), method, text), ok
+	return seal.Bind([]byte(caller), env.Method, text)
 }

@@ -2,7 +2,7 @@
 // back is known to be the gate's own, whole, and meant for this very request.
 // (2026-07-28, basic/patterns/mrtr, "Server Requirements")
 //
-// It knows bytes and keys, and nothing of calls.
+// It knows bytes, JSON and keys, and nothing of calls.
 package seal
 
 import (
