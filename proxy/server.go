@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sidegate/proxy/backend"
+	"sidegate/proxy/bridge/modern"
 	"sidegate/proxy/era"
 	"sidegate/proxy/link"
 	"sidegate/proxy/metrics"
@@ -22,6 +23,7 @@ type server struct {
 	backend  backend.Backend
 	pool     *link.Pool
 	eras     *era.Switch
+	bridge   *modern.Desk
 	behind   []runner // what the eras lead to and do not run
 	sessions *session.Manager
 	calls    [session.Doors]*stateless.Calls // of modern clients; nil at a door that is not theirs

@@ -22,6 +22,7 @@ func (g *Gate) joinEras(s *server) {
 	direct := share.NewDirect(share.DirectOptions{Shared: c.Isolation == IsolationShared, Links: c.Links, Dropped: g.dropped}, s.pool)
 	ofModern := mirror.New(g.cached(c, direct), mirror.Options{HTTP: s.forwards})
 	ofLegacy, grouped := g.newSharers(s)
+	s.bridge = g.newBridge(s, grouped)
 	s.eras = era.NewSwitch(era.Options{
 		Finder: era.NewFinder(era.FinderOptions{
 			Mode: c.Era, Pool: s.pool, Version: g.config.Version, Log: g.log, HTTP: s.forwards, Found: direct.Adopt,
@@ -31,7 +32,7 @@ func (g *Gate) joinEras(s *server) {
 			Desk: ofModern, Name: c.Name, Sessions: c.Isolation == IsolationSession, Answers: c.CallTimeout, Budget: g.budget, Log: g.log, Dropped: g.dropped,
 		}),
 		Modern:         ofModern,
-		ModernOfLegacy: mirror.New(g.newBridge(s, grouped), mirror.Options{}),
+		ModernOfLegacy: mirror.New(s.bridge, mirror.Options{}),
 		Eager:          c.Warm > 0 && !s.forwards, // who asks an HTTP server first may have what it lets clients in with
 	})
 }
@@ -66,7 +67,7 @@ func (g *Gate) newStore(c *BackendConfig) *cache.Store {
 	if !c.Cache {
 		return nil
 	}
-	return cache.New(cache.Options{Budget: g.budget})
+	return cache.New(cache.Options{Budget: g.budget, Count: func(what string) { g.metrics.Cache.WithLabelValues(what).Inc() }})
 }
 
 // cached puts a store in front of a desk.

@@ -17,6 +17,7 @@ type Metrics struct {
 	Streams      *prometheus.GaugeVec   // frontend: open streams
 	CallSeconds  prometheus.Histogram   // from a call's arrival to its answer
 	LinkRestarts prometheus.Counter
+	Cache        *prometheus.CounterVec // what: as in package cache
 
 	calls *prometheus.CounterVec
 }
@@ -36,10 +37,12 @@ func New() *Metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600}}),
 		LinkRestarts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sidegate_link_restarts_total", Help: "Links started again because one died before it was used."}),
+		Cache: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sidegate_cache_total", Help: "Calls that an answer for many could serve, by what became of them."}, []string{"what"}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sidegate_calls_total", Help: "Calls by the way they ended."}, []string{"frontend", "era", "method", "outcome"}),
 	}
-	m.Registry.MustRegister(m.Refusals, m.Dropped, m.Streams, m.CallSeconds, m.LinkRestarts, m.calls,
+	m.Registry.MustRegister(m.Refusals, m.Dropped, m.Streams, m.CallSeconds, m.LinkRestarts, m.Cache, m.calls,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -82,6 +82,13 @@ func (c *call) expire(step uint32) {
 	}
 }
 
+// Parked is the number of calls that wait for their client to come back.
+func (d *Desk) Parked() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.parked.Len()
+}
+
 // giveUp abandons a call that nobody comes back for.
 func (c *call) giveUp() { c.abandon() }
 
