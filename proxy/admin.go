@@ -97,6 +97,7 @@ func (s *server) measure(m *metrics.Metrics) {
 	m.Gauge("calls_in_flight", "Calls that wait for their answer.", own, func() float64 { return float64(s.inFlight()) })
 	m.Gauge("parked_calls", "Calls of modern clients that wait in a legacy server for their client's input.", own, func() float64 { return float64(s.bridge.Parked()) })
 	fixed("parked_calls_limit", "The most there may be of sidegate_parked_calls.", s.config.MaxParked)
+	m.Gauge("cache_bytes", "Bytes of answers that are kept for others.", own, func() float64 { return float64(s.kept()) })
 	fixed("session_calls_limit", "The most calls in flight that one session may have.", s.config.MaxCalls)
 	fixed("links_limit", "The most there may be of sidegate_links.", s.config.MaxLinks)
 	for state, count := range s.pool.Counts() {

@@ -8,6 +8,7 @@ import (
 
 	"sidegate/proxy/backend"
 	"sidegate/proxy/bridge/modern"
+	"sidegate/proxy/cache"
 	"sidegate/proxy/era"
 	"sidegate/proxy/link"
 	"sidegate/proxy/metrics"
@@ -24,6 +25,7 @@ type server struct {
 	pool     *link.Pool
 	eras     *era.Switch
 	bridge   *modern.Desk
+	stores   []*cache.Store
 	behind   []runner // what the eras lead to and do not run
 	sessions *session.Manager
 	calls    [session.Doors]*stateless.Calls // of modern clients; nil at a door that is not theirs
@@ -112,6 +114,14 @@ func (s *server) run(ctx context.Context) {
 func (s *server) inFlight() int {
 	n := s.sessions.InFlight()
 	s.eachCalls(func(c *stateless.Calls) { n += c.InFlight() })
+	return n
+}
+
+// kept is the bytes of answers that are kept for others.
+func (s *server) kept() (n int64) {
+	for _, store := range s.stores {
+		n += store.Kept()
+	}
 	return n
 }
 

@@ -20,7 +20,7 @@ type runner interface{ Run(ctx context.Context) }
 func (g *Gate) joinEras(s *server) {
 	c := s.config
 	direct := share.NewDirect(share.DirectOptions{Shared: c.Isolation == IsolationShared, Links: c.Links, Dropped: g.dropped}, s.pool)
-	ofModern := mirror.New(g.cached(c, direct), mirror.Options{HTTP: s.forwards})
+	ofModern := mirror.New(g.cached(s, direct), mirror.Options{HTTP: s.forwards})
 	ofLegacy, grouped := g.newSharers(s)
 	s.bridge = g.newBridge(s, grouped)
 	s.eras = era.NewSwitch(era.Options{
@@ -43,7 +43,7 @@ func (g *Gate) newSharers(s *server) (sessions, modern share.Sharer) {
 	c := s.config
 	group := share.NewGroup(share.Options{
 		Principal: c.Isolation != IsolationShared, Links: c.Links, Warm: c.Warm,
-		Version: g.config.Version, Budget: g.budget, Dropped: g.dropped, Cache: g.newStore(c),
+		Version: g.config.Version, Budget: g.budget, Dropped: g.dropped, Cache: g.newStore(s),
 	}, s.pool)
 	if c.Isolation != IsolationSession {
 		return group, group
@@ -63,16 +63,18 @@ func (g *Gate) newBridge(s *server, links share.Sharer) *modern.Desk {
 
 // newStore makes a store for what may be given to many, nil where none is
 // wanted.
-func (g *Gate) newStore(c *BackendConfig) *cache.Store {
-	if !c.Cache {
+func (g *Gate) newStore(s *server) *cache.Store {
+	if !s.config.Cache {
 		return nil
 	}
-	return cache.New(cache.Options{Budget: g.budget, Count: func(what string) { g.metrics.Cache.WithLabelValues(what).Inc() }})
+	store := cache.New(cache.Options{Budget: g.budget, Count: func(what string) { g.metrics.Cache.WithLabelValues(what).Inc() }})
+	s.stores = append(s.stores, store)
+	return store
 }
 
 // cached puts a store in front of a desk.
-func (g *Gate) cached(c *BackendConfig, desk share.Desk) share.Desk {
-	if store := g.newStore(c); store != nil {
+func (g *Gate) cached(s *server, desk share.Desk) share.Desk {
+	if store := g.newStore(s); store != nil {
 		return cachedesk.New(store, desk)
 	}
 	return desk

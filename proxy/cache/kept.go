@@ -88,9 +88,7 @@ func (k *kept) get(key Key, now time.Time) *entry {
 	return e
 }
 
-// put keeps an answer, if there is room for it or can be made. What counts as
-// bytes in flight elsewhere is never in the way of a call: where the budget is
-// full the answer is not kept.
+// put keeps an answer, if there is room for it or can be made.
 func (k *kept) put(e *entry) {
 	if at := k.entries[e.key]; at != nil {
 		k.drop(at)
@@ -101,9 +99,6 @@ func (k *kept) put(e *entry) {
 	for len(k.entries) >= k.options.Entries || k.bytes+e.size() > k.options.Bytes {
 		k.drop(k.used.Back())
 	}
-	if k.options.Budget != nil && !k.options.Budget.TryAcquire(e.size()) {
-		return
-	}
 	k.bytes += e.size()
 	k.entries[e.key] = k.used.PushFront(e)
 }
@@ -112,9 +107,6 @@ func (k *kept) drop(at *list.Element) {
 	e := k.used.Remove(at).(*entry)
 	delete(k.entries, e.key)
 	k.bytes -= e.size()
-	if k.options.Budget != nil {
-		k.options.Budget.Release(e.size())
-	}
 }
 
 // remove drops the answers that stale is true for, and returns how many.

@@ -28,7 +28,7 @@ type Options struct {
 	Bytes      int64       // of all answers that are kept; 16 MiB
 	EntryBytes int         // of one; 1 MiB. A longer answer is not shared
 	Waiters    int         // calls that wait for another one's answer, over all; 4096
-	Budget     wire.Budget // of bytes in flight, for what is kept and for what is given out; nil: none
+	Budget     wire.Budget // of bytes in flight, for what is given out; what is kept is bounded by itself. nil: none
 	Count      func(what string)
 }
 
@@ -175,6 +175,13 @@ func refuse(c *link.Call, why *refusal.Refusal) {
 		return
 	}
 	c.Refuse(why)
+}
+
+// Kept is the bytes of all answers that are kept.
+func (s *Store) Kept() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept.bytes
 }
 
 // Space returns a number that no other part of the store has: keys made with it
