@@ -39,9 +39,14 @@ func NewRequest(method string, params any) (*wire.Buffer, *wire.Envelope) {
 // Mute is a leg that leads nowhere.
 type Mute struct{}
 
-func (Mute) Send(msg *wire.Buffer)                      { msg.Release() }
+// Send implements Leg.
+func (Mute) Send(msg *wire.Buffer) { msg.Release() }
+
+// Answer implements Leg.
 func (Mute) Answer(msg *wire.Buffer, _ metrics.Outcome) { msg.Release() }
-func (Mute) Reply(*backend.Reply)                       {}
+
+// Reply implements Leg.
+func (Mute) Reply(*backend.Reply) {}
 
 // A Failure is why a request of the gate's own has no result: a refusal of the
 // gate, or what the server has answered.
@@ -71,19 +76,22 @@ func (f *Failure) Tell(c *Call) {
 	c.Leg.Answer(msg, f.How)
 }
 
-// An Inquiry is a request of the gate's own that was sent, and the leg of its
-// call.
+// An Inquiry is a request of the gate's own that was sent.
 type Inquiry struct {
-	call   Call
+	call Call
+	leg  inquiring
+}
+
+// inquiring is the leg of an inquiry.
+type inquiring struct {
+	Mute
 	reply  *backend.Reply
 	answer []byte
 	how    metrics.Outcome
 	done   chan struct{}
 }
 
-func (a *Inquiry) Send(msg *wire.Buffer) { msg.Release() }
-
-func (a *Inquiry) Reply(r *backend.Reply) {
+func (a *inquiring) Reply(r *backend.Reply) {
 	if r.Status != backend.StatusOK {
 		c := *r
 		c.Header, c.Body = bytes.Clone(r.Header), bytes.Clone(r.Body)
@@ -91,7 +99,7 @@ func (a *Inquiry) Reply(r *backend.Reply) {
 	}
 }
 
-func (a *Inquiry) Answer(msg *wire.Buffer, how metrics.Outcome) {
+func (a *inquiring) Answer(msg *wire.Buffer, how metrics.Outcome) {
 	a.answer, a.how = bytes.Clone(msg.B), how
 	msg.Release()
 	close(a.done)
@@ -103,8 +111,9 @@ type Sort struct{ Opens, Modern bool }
 
 // Inquire sends a request of the gate's own, and takes msg over in every case.
 func (l *Link) Inquire(msg *wire.Buffer, env *wire.Envelope, s Sort) (*Inquiry, *refusal.Refusal) {
-	a := &Inquiry{done: make(chan struct{})}
-	a.call.ID, a.call.Leg, a.call.Opens, a.call.Modern = GateID, a, s.Opens, s.Modern
+	a := new(Inquiry)
+	a.leg.done = make(chan struct{})
+	a.call.ID, a.call.Leg, a.call.Opens, a.call.Modern = GateID, &a.leg, s.Opens, s.Modern
 	if refused := l.Call(&a.call, msg, env); refused != nil {
 		return nil, refused
 	}
@@ -112,27 +121,27 @@ func (l *Link) Inquire(msg *wire.Buffer, env *wire.Envelope, s Sort) (*Inquiry, 
 }
 
 // Done is closed when the answer is there.
-func (a *Inquiry) Done() <-chan struct{} { return a.done }
+func (a *Inquiry) Done() <-chan struct{} { return a.leg.done }
 
 // Drop gives the request up: it is answered with why, unless its answer came
 // first, before Drop returns.
 func (a *Inquiry) Drop(why *refusal.Refusal) {
 	a.call.Link().Drop(&a.call, why)
-	<-a.done
+	<-a.leg.done
 }
 
 // Outcome is what came of the request: the whole message that holds the
 // result, with where its parts stand; or why there is none. It waits for Done.
 func (a *Inquiry) Outcome() ([]byte, *wire.Envelope, *Failure) {
-	<-a.done
+	<-a.leg.done
 	at := new(wire.Envelope)
-	if err := at.Scan(a.answer); err != nil {
+	if err := at.Scan(a.leg.answer); err != nil {
 		return nil, nil, &Failure{Refused: refusal.ServerJSON}
 	}
-	if a.how != metrics.OK {
-		return nil, nil, &Failure{Reply: a.reply, Answer: a.answer, ID: at.ID, How: a.how}
+	if a.leg.how != metrics.OK {
+		return nil, nil, &Failure{Reply: a.leg.reply, Answer: a.leg.answer, ID: at.ID, How: a.leg.how}
 	}
-	return a.answer, at, nil
+	return a.leg.answer, at, nil
 }
 
 // Ask sends a request of the gate's own, takes msg over, and waits for the
@@ -147,7 +156,7 @@ func (l *Link) Ask(ctx context.Context, msg *wire.Buffer, env *wire.Envelope, li
 	late := time.NewTimer(limit)
 	defer late.Stop()
 	select {
-	case <-a.done:
+	case <-a.leg.done:
 	case <-late.C:
 		a.Drop(refusal.CallTimeout)
 	case <-ctx.Done():
