@@ -54,8 +54,12 @@ func (g *Gate) newSharers(s *server) (sessions, modern share.Sharer) {
 
 func (g *Gate) newBridge(s *server, links share.Sharer) *modern.Desk {
 	c := s.config
+	linger := g.config.IdleTimeout // the server keeps state for its caller, as it does for a session
+	if c.Isolation == IsolationShared {
+		linger = 0
+	}
 	return modern.New(modern.Options{
-		Sharer: links, Version: g.config.Version, Keys: g.config.StateKeys, MaxParked: c.MaxParked, ParkTimeout: c.ParkTimeout,
+		Sharer: links, Everybody: c.Isolation == IsolationShared, Linger: linger, Version: g.config.Version, Keys: g.config.StateKeys, MaxParked: c.MaxParked, ParkTimeout: c.ParkTimeout,
 		Residents: max(1, c.MaxLinks/2), // one that is not in use holds a link for a while
 		Budget:    g.budget, Dropped: g.dropped,
 	})

@@ -87,12 +87,12 @@ func (m *member) lease(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refu
 }
 
 // grab takes a free link for the call: the caller's own, one that has been told
-// of this client before, or any of its kind. Callers without a name cannot be
-// told apart, so what they share is none's own.
+// of this client before, or any of its kind. The caller's own keeps state for
+// all its calls, so none may set a log level there.
 func (g *Group) grab(m *member, c *link.Call) *tenant {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if home := m.home.Load(); g.options.Principal && m.owner.session == "" && home != nil && home.call == nil && home.fits(m) {
+	if home := m.home.Load(); g.options.Principal && m.level == "" && home != nil && home.call == nil && home.fits(m) {
 		home.take(m, c)
 		return home
 	}

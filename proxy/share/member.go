@@ -162,7 +162,7 @@ func (m *member) share(s *slot, c *link.Call, msg *wire.Buffer, env *wire.Envelo
 // sent is called when a call was sent on a link that is shared. Its session may
 // have ended at the same time, and would not have found it there.
 func (m *member) sent(t *tenant, c *link.Call) {
-	if m.group.options.Principal && m.owner.session == "" {
+	if m.group.options.Principal {
 		t.attend(m, c)
 	}
 	m.dropIfLeft(c)

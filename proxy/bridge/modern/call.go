@@ -51,7 +51,7 @@ func (d *Desk) call(client *link.Call, who who, msg *wire.Buffer, env *wire.Enve
 	if mayAsk(env.Method) && who.asks {
 		c.binding = who.binding(msg.B, env)
 	}
-	apart := who.apart(env.Method)
+	apart := who.apart(env.Method, d.options.Everybody)
 	toLegacy(msg, env)
 	if err := c.env.Scan(msg.B); err != nil {
 		msg.Release()

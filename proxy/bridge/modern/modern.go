@@ -29,6 +29,8 @@ import (
 // Options never change.
 type Options struct {
 	Sharer      share.Sharer  // gives out the places; who made it runs it
+	Everybody   bool          // its links are for everybody; else each caller has links of its own
+	Linger      time.Duration // how long a place is kept that no call uses; 0: 1 min
 	Keys        [][]byte      // seal.KeySize bytes each: the first seals requestState, all open it; none: one of the desk's own
 	MaxParked   int           // calls at once that wait for their client's input; 0: 1000
 	ParkTimeout time.Duration // for that input; 0: 5 min
@@ -38,13 +40,9 @@ type Options struct {
 	Dropped     func(what string)
 }
 
-const (
-	// window is how long the gate waits for further questions once its server has
-	// asked one: several that are asked together travel together.
-	window = 25 * time.Millisecond
-	// linger is how long a place is kept that no call uses.
-	linger = time.Minute
-)
+// window is how long the gate waits for further questions once its server has
+// asked one: several that are asked together travel together.
+const window = 25 * time.Millisecond
 
 // A Desk is where modern requests come in; see share.Desk.
 type Desk struct {
@@ -80,6 +78,9 @@ func New(o Options) *Desk {
 	}
 	if o.ParkTimeout == 0 {
 		o.ParkTimeout = 5 * time.Minute
+	}
+	if o.Linger == 0 {
+		o.Linger = time.Minute
 	}
 	if o.Residents == 0 {
 		o.Residents = 1000

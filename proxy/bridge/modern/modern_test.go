@@ -24,7 +24,7 @@ func TestDiscover(t *testing.T) {
 		if len(b.servers) != 1 {
 			t.Errorf("%d links were started", len(b.servers))
 		}
-		time.Sleep(2 * linger)
+		time.Sleep(2 * time.Minute)
 		b.Desk.mu.Lock()
 		defer b.Desk.mu.Unlock()
 		if len(b.residents) != 0 {
@@ -184,7 +184,7 @@ func TestLogLevel(t *testing.T) {
 // TestAnonymousLinksAreNotShared: a link that was told one client's roots never
 // serves another.
 func TestAnonymousLinksAreNotShared(t *testing.T) {
-	in(t, Options{}, func(t *testing.T, b *bed) {
+	in(t, Options{Everybody: true}, func(t *testing.T, b *bed) {
 		first := b.call("1", "")
 		s1, n := b.tool()
 		s1.says(`{"jsonrpc":"2.0","id":1,"method":"roots/list"}`)
@@ -380,21 +380,32 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// TestAnonymousAreApart: where each caller has links of its own, those without
-// a name share one, and none of their calls that may be asked something gets it:
-// what it were told of one client could reach another.
-func TestAnonymousAreApart(t *testing.T) {
-	inGroup(t, Options{}, share.Options{Principal: true}, func(t *testing.T, b *bed) {
-		b.as("", "1", "tools/call", `"name":"x",`+meta(able, ""))
-		if sent := b.server(1).took(); len(sent) > 0 {
-			t.Errorf("the link of all was given to one: %q", sent)
-		}
-		if sent := b.server(2).took(); len(sent) != 1 {
-			t.Errorf("the call's own link got %q", sent)
-		}
-		b.as("ann", "2", "tools/call", `"name":"x",`+meta(able, ""))
-		if sent := b.server(3).took(); len(sent) != 1 {
-			t.Errorf("a named caller's link got %q", sent)
-		}
-	})
+// TestCallersWithoutAName: where links are for everybody, a call of such a
+// caller that may be asked something has one to itself: what it were told of
+// one client could reach another. Where each caller has links of its own they
+// are one caller, whose server keeps state from call to call.
+func TestCallersWithoutAName(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		shares share.Options
+		of     int // the link that gets the call
+	}{
+		{"links for everybody", share.Options{Links: 1}, 2},
+		{"links of each caller", share.Options{Principal: true}, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			inGroup(t, Options{Everybody: !row.shares.Principal}, row.shares, func(t *testing.T, b *bed) {
+				for range 2 {
+					l := b.as("", "1", "tools/call", `"name":"x",`+meta(able, ""))
+					sent := b.server(row.of).took()
+					if len(sent) != 1 {
+						t.Fatalf("the link got %q", sent)
+					}
+					_, env := message(sent[0])
+					b.server(row.of).says(`{"jsonrpc":"2.0","id":%s,"result":{}}`, env.ID.Of([]byte(sent[0])))
+					l.want(`"complete"`)
+				}
+			})
+		})
+	}
 }

@@ -107,7 +107,7 @@ func (d *Desk) sweep(now time.Time) {
 	var gone []*seat
 	d.mu.Lock()
 	for _, s := range d.residents {
-		if s.uses == 0 && now.Sub(s.since) >= linger {
+		if s.uses == 0 && now.Sub(s.since) >= d.options.Linger {
 			s.retire()
 			gone = append(gone, s)
 		}

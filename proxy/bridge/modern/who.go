@@ -113,10 +113,13 @@ func (d *Desk) kindOf(raw []byte) (*kind, *refusal.Refusal) {
 	return k, nil
 }
 
-// apart tells whether a call has a place to itself: it may tell its server
-// something of its client, and nobody knows whose the next call is.
-func (w *who) apart(method []byte) bool {
-	return w.principal == "" && mayAsk(method) && (w.asks || w.level != "")
+// apart tells whether a call of a caller without a name has a place to itself:
+// its server may be told something of its client, and nobody knows whose the
+// next call is. Where each caller has links of its own, those without a name
+// are one caller: their server keeps state for all of them, roots included, but
+// a log level is for one call.
+func (w *who) apart(method []byte, everybody bool) bool {
+	return w.principal == "" && mayAsk(method) && (w.asks && everybody || w.level != "")
 }
 
 // binding is what a requestState is bound to. Callers without a name are told
