@@ -195,7 +195,8 @@ func TestWhoHearsWhat(t *testing.T) {
 		two.tool("5")
 		b.server(2).says("%s", logged)
 		b.server(2).says("%s", changed)
-		one.heard(changed)
+		b.server(2).says("%s", updated)
+		one.heard(changed, updated)
 		two.heard("call 5: "+logged, "call 5: "+changed)
 	})
 	in(t, Options{Principal: true}, func(t *testing.T, b *bed) {

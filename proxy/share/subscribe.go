@@ -1,6 +1,8 @@
 package share
 
 import (
+	"slices"
+
 	"sidegate/proxy/link"
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/metrics"
@@ -83,6 +85,22 @@ func (m *member) forget(s *slot, uri string) int {
 		delete(s.subscribers, uri)
 	}
 	return len(members)
+}
+
+// appendSubscribers adds those who have subscribed to a resource, or to one that
+// it is a part of. The group's lock is held.
+func (s *slot) appendSubscribers(all []*member, uri string) []*member {
+	for subscribed, members := range s.subscribers {
+		if !covers(subscribed, uri) {
+			continue
+		}
+		for m := range members {
+			if !slices.Contains(all, m) {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
 }
 
 // unsubscribe takes a member out of all subscriptions and returns those that

@@ -112,23 +112,18 @@ func (t *tenant) everybody() []*member {
 }
 
 // subscribers are those who have subscribed to a resource, or to one that it
-// is a part of (2025-11-25, server/resources, "Subscriptions").
-func (t *tenant) subscribers(uri string) []*member {
+// is a part of (2025-11-25, server/resources, "Subscriptions"). What a call that
+// has a link to itself has changed concerns those of its kind.
+func (t *tenant) subscribers(uri string) (all []*member) {
 	g := t.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t.slot == nil {
-		return nil
-	}
-	var all []*member
-	for subscribed, members := range t.slot.subscribers {
-		if !covers(subscribed, uri) {
-			continue
-		}
-		for m := range members {
-			if !slices.Contains(all, m) {
-				all = append(all, m)
-			}
+	switch {
+	case t.slot != nil:
+		return t.slot.appendSubscribers(nil, uri)
+	case t.client != nil:
+		for _, s := range t.kind.slots {
+			all = s.appendSubscribers(all, uri)
 		}
 	}
 	return all
