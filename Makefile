@@ -43,8 +43,8 @@ lint: ## golangci-lint, in the version of .ci/lint/go.mod; the first time it tak
 clients: node python ## drive the gate with the TypeScript, Go and Python SDKs' clients
 	$(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/clients/...
 
-conformance: $(CONFORMANCE)/node_modules/.package-lock.json ## run the protocol's conformance suite and print its table
-	$(GO) test -count=1 -timeout 10m -v -run 'TestConformance|TestReadResults|TestTable' ./$(CONFORMANCE)
+conformance: $(CONFORMANCE)/node_modules/.package-lock.json ## run the protocol's conformance suites, of both eras, against servers of every era and print the tables
+	$(GO) test -count=1 -timeout 10m -v -run 'TestConformance|TestClient|TestReadResults|TestTable' ./$(CONFORMANCE)
 
 matrix: node ## join every frontend with every kind of backend, shared and not, and print the table
 	TEST_MATRIX=1 $(GO) test -count=1 -timeout 10m -v -run 'TestMatrix|TestSomeCells' ./$(CONFORMANCE)

@@ -18,32 +18,6 @@ const timeLimit = 5 * time.Minute
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// TestConformance wants every scenario that the revision scores, and prints
-// the table.
-func TestConformance(t *testing.T) {
-	suite := loadSuite(t)
-	server := buildServer(t)
-
-	gate := harness.Start(t, harness.Setup{Flags: []string{"--admin", "off"}, Command: []string{server}})
-	behind := suite.run(t, "http://"+gate.Addr+"/mcp")
-	direct := suite.run(t, startServer(t, server))
-
-	writeTable(os.Stdout, suite.requirements, behind, direct)
-	if n := len(suite.requirements.Scored); n != scoredScenarios {
-		t.Errorf("the suite scores %d scenarios, want %d: is it the pinned one?", n, scoredScenarios)
-	}
-	for _, column := range []struct {
-		where string
-		results
-	}{{"behind the gate", behind}, {"over its own HTTP", direct}} {
-		for _, name := range suite.requirements.Scored {
-			if v := column.results[name]; !v.ok() {
-				t.Errorf("%s, %s: %v", name, column.where, v)
-			}
-		}
-	}
-}
-
 // bounded returns a context for one step of the test.
 func bounded(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), timeLimit)
@@ -51,24 +25,38 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
+// everythingServer is the package of the Go SDK's server.
+const everythingServer = "github.com/modelcontextprotocol/go-sdk/conformance/everything-server"
+
 // buildServer compiles the everything-server that everything/go.mod pins.
 func buildServer(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "everything-server")
-	cmd := exec.CommandContext(bounded(t), "go", "build", "-o", binary,
-		"github.com/modelcontextprotocol/go-sdk/conformance/everything-server")
-	cmd.Dir = "everything"
+	return build(t, "everything", everythingServer)
+}
+
+// build compiles a program as the module in dir pins it.
+func build(t *testing.T, dir, program string) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), filepath.Base(program))
+	cmd := exec.CommandContext(bounded(t), "go", "build", "-o", binary, program)
+	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the everything-server: %v\n%s", err, out)
+		t.Fatalf("build %s: %v\n%s", program, err, out)
 	}
 	return binary
 }
 
-// loadSuite finds the suite that npm installed here.
+// loadSuite finds the suite that npm installed here, for the legacy era.
 func loadSuite(t *testing.T) *suite {
 	t.Helper()
+	return loadRevision(t, revision)
+}
+
+// loadRevision finds the suite, and what it asks for of one revision.
+func loadRevision(t *testing.T, revision string) *suite {
+	t.Helper()
 	node, program := need.Program(t, ".", "conformance")
-	s := &suite{node: node, program: program}
+	s := &suite{node: node, program: program, revision: revision}
 	list, err := os.ReadFile(filepath.Join("node_modules", "@modelcontextprotocol", "conformance", "requirements", revision+".yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +74,7 @@ func (s *suite) run(t *testing.T, url string) results {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "results")
 	cmd := exec.CommandContext(bounded(t), s.node, s.program,
-		"server", "--requirements", revision, "--url", url, "--output-dir", out)
+		"server", "--requirements", s.revision, "--url", url, "--output-dir", out)
 	said, failed := cmd.CombinedOutput()
 	found, err := readResults(out)
 	if err != nil {

@@ -8,37 +8,85 @@ import (
 	"text/tabwriter"
 )
 
-// scoredScenarios is how many scenarios the revision scores for a server.
+// scoredScenarios is how many scenarios the legacy revision scores for a
+// server.
 const scoredScenarios = 30
 
-// writeTable prints every scenario with what became of it in both columns.
-func writeTable(w io.Writer, asked requirements, behind, direct results) {
-	fmt.Fprintf(w, "Conformance to %s of the Go SDK's everything-server:\n\n", revision)
+// write prints the table, and below it what failed and why.
+func (e *eras) write(w io.Writer) {
+	fmt.Fprint(w, "Conformance, scored scenarios that pass: alone, behind the gate, and how many are wanted there.\n\n")
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "scenario\tstdio, behind the gate\tits own HTTP")
-	for _, name := range asked.Scored {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", name, behind.cell(name), direct.cell(name))
+	fmt.Fprint(table, "server")
+	for _, suite := range e.suites {
+		fmt.Fprintf(table, "\tsuite %s\tbehind\twanted", suite.revision)
 	}
-	for _, u := range asked.Unscored {
-		if u.Leg == "server" {
-			fmt.Fprintf(table, "(%s, not scored: %s)\t%s\t%s\n", u.Scenario, u.Reason, behind.cell(u.Scenario), direct.cell(u.Scenario))
+	fmt.Fprintln(table)
+	for _, s := range standings {
+		fmt.Fprint(table, s.name)
+		for i, suite := range e.suites {
+			alone, scored := "-", suite.requirements.Scored
+			if found := e.aloneOf(s, i); found != nil {
+				alone = fmt.Sprint(found.count(scored))
+			}
+			fmt.Fprintf(table, "\t%s\t%d of %d\t%d", alone, e.behind[s.name][i].count(scored), len(scored), s.want[i])
+		}
+		fmt.Fprintln(table)
+	}
+	e.writeUnscored(table)
+	_ = table.Flush() // the table is for a person; the test does not hang on it
+	for _, s := range standings {
+		for i, suite := range e.suites {
+			writeReasons(w, s.name+", suite "+suite.revision, suite.requirements.Scored, e.behind[s.name][i])
 		}
 	}
-	total := len(asked.Scored)
-	fmt.Fprintf(table, "TOTAL\t%d of %d\t%d of %d\n", behind.score(asked.Scored), total, direct.score(asked.Scored), total)
-	_ = table.Flush() // the table is for a person; the test does not hang on it
+}
+
+// writeUnscored prints the rows of what does not count and is to pass all the
+// same where it passes alone.
+func (e *eras) writeUnscored(w io.Writer) {
+	fmt.Fprint(w, "\nnot scored: alone, behind the gate\n")
+	for _, s := range standings {
+		for i, suite := range e.suites {
+			for _, name := range alike {
+				behind, ran := e.behind[s.name][i][name]
+				if !ran {
+					continue
+				}
+				alone := "-"
+				if found := e.aloneOf(s, i); found != nil {
+					alone = found[name].cell()
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", s.name, suite.revision, name, alone, behind.cell())
+			}
+		}
+	}
+}
+
+// writeReasons prints the scenarios that failed or warned, with their reasons.
+func writeReasons(w io.Writer, title string, scored []string, found results) {
+	for _, name := range scored {
+		v, ran := found[name]
+		if ran && v.passes() && v.warned == 0 {
+			continue
+		}
+		if title != "" {
+			fmt.Fprintf(w, "\n%s:\n", title)
+			title = ""
+		}
+		fmt.Fprintf(w, "  %s: %s\n", name, v.cell())
+		for _, reason := range append(v.failures, v.warnings...) {
+			fmt.Fprintf(w, "    %s\n", reason)
+		}
+	}
 }
 
 // cell says in a few words what became of a scenario.
-func (r results) cell(name string) string {
-	v, ran := r[name]
+func (v verdict) cell() string {
 	switch {
-	case !ran:
-		return "FAIL (broke off)"
-	case v.passed == 0 && len(v.failures) == 0:
-		return "no check applied"
-	case !v.ok():
+	case len(v.failures) > 0:
 		return fmt.Sprintf("FAIL (checks passed: %d, failed: %d)", v.passed, len(v.failures))
+	case v.passed+v.warned == 0:
+		return "no check applied, or it broke off"
 	case v.warned > 0:
 		return fmt.Sprintf("pass (warnings: %d)", v.warned)
 	default:
@@ -46,11 +94,20 @@ func (r results) cell(name string) string {
 	}
 }
 
-// score counts the scenarios that passed.
+// score counts the scenarios that passed, by our rule.
 func (r results) score(names []string) int {
+	return r.countIf(names, verdict.ok)
+}
+
+// count counts the scenarios that passed, by the suite's rule.
+func (r results) count(names []string) int {
+	return r.countIf(names, verdict.passes)
+}
+
+func (r results) countIf(names []string, good func(verdict) bool) int {
 	n := 0
 	for _, name := range names {
-		if r[name].ok() {
+		if good(r[name]) {
 			n++
 		}
 	}
@@ -58,23 +115,25 @@ func (r results) score(names []string) int {
 }
 
 func TestTable(t *testing.T) {
-	asked := requirements{
-		Scored:   []string{"ping", "tools-list"},
-		Unscored: []unscored{{"server-sse-polling", "server", "pending"}, {"auth", "client", "extension"}},
+	found := results{
+		"ping": {passed: 2}, "tools-list": {passed: 1, failures: []string{"tools-list: no tools"}},
+		"caching": {warned: 1, warnings: []string{"ttl: too short"}},
 	}
-	behind := results{"ping": {passed: 2}, "server-sse-polling": {}}
-	direct := results{"ping": {passed: 2, warned: 1}, "tools-list": {passed: 1, failures: []string{"x"}}}
+	scored := []string{"ping", "tools-list", "caching", "completion"}
 	var got strings.Builder
-	writeTable(&got, asked, behind, direct)
-	want := `Conformance to 2025-11-25 of the Go SDK's everything-server:
-
-scenario                                   stdio, behind the gate  its own HTTP
-ping                                       pass                    pass (warnings: 1)
-tools-list                                 FAIL (broke off)        FAIL (checks passed: 1, failed: 1)
-(server-sse-polling, not scored: pending)  no check applied        FAIL (broke off)
-TOTAL                                      1 of 2                  1 of 2
+	writeReasons(&got, "a server", scored, found)
+	want := `
+a server:
+  tools-list: FAIL (checks passed: 1, failed: 1)
+    tools-list: no tools
+  caching: pass (warnings: 1)
+    ttl: too short
+  completion: no check applied, or it broke off
 `
 	if got.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+	if all, ours := found.count(scored), found.score(scored); all != 2 || ours != 1 {
+		t.Errorf("%d scenarios pass by the suite's rule and %d by ours, want 2 and 1", all, ours)
 	}
 }

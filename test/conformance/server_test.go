@@ -15,9 +15,9 @@ const startTries = 5
 
 // startServer starts the everything-server over its own HTTP until the test
 // ends, and returns its URL.
-func startServer(t *testing.T, binary string) string {
+func startServer(t *testing.T, binary string, flags ...string) string {
 	t.Helper()
-	return "http://" + startAt(t, func(address string) []string { return []string{binary, "-http", address} }) + "/mcp"
+	return "http://" + startAt(t, func(address string) []string { return append([]string{binary, "-http", address}, flags...) }) + "/mcp"
 }
 
 // startAt starts a server until the test ends, and returns the address at which

@@ -13,8 +13,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// revision is the revision of the specification whose requirements are run.
-const revision = "2025-11-25"
+// The revisions of the specification whose requirements are run: the last of
+// the legacy era, which TestMatrix goes through as well, and the modern one.
+const (
+	revision       = "2025-11-25"
+	modernRevision = "2026-07-28"
+)
 
 // requirements are the suite's own frozen list of what a revision asks for.
 type requirements struct {
@@ -37,13 +41,14 @@ func parseRequirements(text []byte) (r requirements, err error) {
 // A suite is the conformance suite as npm installed it.
 type suite struct {
 	node, program string
+	revision      string
 	requirements  requirements
 }
 
 // A verdict is what one scenario came to.
 type verdict struct {
-	passed, warned int
-	failures       []string // one sentence a failed check
+	passed, warned     int
+	failures, warnings []string // one sentence a check
 }
 
 // ok follows the suite's own rule, by which only a failed check fails a
@@ -51,11 +56,16 @@ type verdict struct {
 // nothing has shown nothing.
 func (v verdict) ok() bool { return v.passed > 0 && len(v.failures) == 0 }
 
+// passes is the suite's own rule without ours: for the numbers that others have
+// measured by it.
+func (v verdict) passes() bool { return v.passed+v.warned > 0 && len(v.failures) == 0 }
+
 // results holds a verdict for each scenario that wrote its checks down.
 type results map[string]verdict
 
-// resultFolder is how the suite names the folder of one scenario's results.
-var resultFolder = regexp.MustCompile(`^server-(.+)-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z$`)
+// resultFolder is how the suite names the folder of one scenario's results; for
+// a client there is no word before.
+var resultFolder = regexp.MustCompile(`^(?:server-)?(.+)-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z$`)
 
 // readResults reads what the suite wrote to dir, a folder a scenario. A
 // scenario that broke off wrote nothing and is left out.
@@ -97,6 +107,7 @@ func judge(text []byte) (verdict, error) {
 			v.passed++
 		case "WARNING":
 			v.warned++
+			v.warnings = append(v.warnings, strings.TrimSuffix(check.ID+": "+check.ErrorMessage, ": "))
 		case "FAILURE":
 			v.failures = append(v.failures, strings.TrimSuffix(check.ID+": "+check.ErrorMessage, ": "))
 		}
