@@ -153,7 +153,7 @@ func (g *Gate) post(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 	p := posts.Get().(*post)
 	defer p.release()
 	era, refused := g.judge(ctx, at, body.B, &p.env)
-	if p.env.Kind == wire.Request || refused != nil {
+	if p.env.Kind == wire.Request || p.env.Kind == wire.Invalid { // what is no request has no answer that its id could name
 		p.id = append(p.id, p.env.ID.Of(body.B)...)
 	}
 	if refused != nil {

@@ -60,7 +60,7 @@ func (g *Gate) newBridge(s *server, links share.Sharer) *modern.Desk {
 	}
 	return modern.New(modern.Options{
 		Sharer: links, Everybody: c.Isolation == IsolationShared, Linger: linger, Version: g.config.Version, Keys: g.config.StateKeys, MaxParked: c.MaxParked, ParkTimeout: c.ParkTimeout,
-		Residents: max(1, c.MaxLinks/2), // one that is not in use holds a link for a while
+		Residents: max(2, c.MaxLinks/2), // one that is not in use holds a link for a while
 		Budget:    g.budget, Dropped: g.dropped,
 	})
 }
