@@ -81,7 +81,7 @@ func TestModernRefusals(t *testing.T) {
 			t.Errorf("%s got %d, Allow %q", method, resp.Status, resp.Header.Get("Allow"))
 		}
 	}
-	note := harness.Post(`{"jsonrpc":"2.0","method":"notifications/x","params":{` + right + `}}`).Add("Mcp-Protocol-Version", modern)
+	note := harness.Post(`{"jsonrpc":"2.0","method":"notifications/x","params":{`+right+`}}`).Add("Mcp-Protocol-Version", modern)
 	if resp := g.Do(t, note); resp.Status != 202 || len(resp.Body) > 0 {
 		t.Errorf("a notification got %d %s", resp.Status, resp.Body)
 	}

@@ -25,6 +25,7 @@ import (
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/session"
 	"sidegate/proxy/share"
+	"sidegate/proxy/stateless"
 	"sidegate/proxy/stream"
 	"sidegate/proxy/wire"
 )
@@ -42,6 +43,8 @@ type bed struct {
 	frontend *Frontend
 	sessions *session.Manager
 	keeper   *stream.Keeper
+	desk     *desk // of modern calls
+	calls    *stateless.Calls
 	budget   *limits.Bytes
 	limited  atomic.Bool // the rate is reached
 
@@ -63,7 +66,7 @@ func newBed(t testing.TB, change func(*Options, *session.Options)) *bed {
 	b.keeper = stream.NewKeeper(stream.KeeperOptions{WriteTimeout: patience, Idle: patience, Again: func(s *stream.Socket) { s.Close() }})
 	o := Options{
 		Keeper: b.keeper, WriteTimeout: patience, Budget: b.budget, MaxMessage: maxMessage,
-		Check: check,
+		Check: check, Modern: modernIs,
 		Rate: func(string, netip.Addr) *refusal.Refusal {
 			if b.limited.Load() {
 				return refusal.Rate
@@ -85,6 +88,10 @@ func newBed(t testing.TB, change func(*Options, *session.Options)) *bed {
 		change(&o, &so)
 	}
 	b.frontend = New(o)
+	b.desk = &desk{open: map[string]*link.Call{}}
+	b.calls = stateless.New(stateless.Options{
+		Desk: b.desk, Most: 1 << 20, Ended: func(int, metrics.Outcome, time.Duration) {}, Dropped: func(what string) { b.count(b.lost, what) },
+	})
 	sharer := share.NewOwn(b)
 	b.sessions = session.NewManager(so, sharer)
 	b.serve(sharer)
@@ -118,8 +125,8 @@ func (b *bed) serve(sharer share.Sharer) {
 		_ = ln.Close()
 		stop()
 		running.Wait()
-		if n := b.budget.InUse(); n != 0 || b.sessions.InFlight() != 0 || b.open != 0 {
-			b.t.Errorf("%d bytes and %d calls are still in flight, %d sockets are open", n, b.sessions.InFlight(), b.open)
+		if n, calls := b.budget.InUse(), b.sessions.InFlight()+b.calls.InFlight(); n != 0 || calls != 0 || b.open != 0 {
+			b.t.Errorf("%d bytes and %d calls are still in flight, %d sockets are open", n, calls, b.open)
 		}
 	})
 }
@@ -148,7 +155,7 @@ func (b *bed) counted(in map[string]int, what string) int {
 
 func (b *bed) handle(ctx *fasthttp.RequestCtx) {
 	refused := b.frontend.Get(&Request{
-		HTTP: ctx, Sessions: b.sessions, Principal: string(ctx.Request.Header.Peek("Principal")), Head: "X-Head: carried\r\n",
+		HTTP: ctx, Sessions: b.sessions, Calls: b.calls, MaxCalls: maxModern, Principal: string(ctx.Request.Header.Peek("Principal")), Head: "X-Head: carried\r\n",
 	})
 	if refused != nil {
 		ctx.SetStatusCode(refused.Status)
