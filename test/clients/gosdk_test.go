@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -16,12 +17,15 @@ import (
 	"sidegate/test/e2e/harness"
 )
 
-// legacy is the revision that the Go SDK's client falls back to: it begins
-// with 2026-07-28, and the gate's refusal of that makes it send initialize.
-const legacy = "2025-11-25"
+// legacy is the revision that the client is pinned to, and modern the one that
+// it finds if it is not: it begins with server/discover.
+const (
+	legacy = "2025-11-25"
+	modern = "2026-07-28"
+)
 
-// TestGo drives both servers with the Go SDK's client: once as it comes, which
-// tries the modern revision first, and once pinned to a legacy one.
+// TestGo drives both servers, which are legacy, with the Go SDK's client: once
+// as it comes, which is modern with the gate, and once pinned to legacy.
 func TestGo(t *testing.T) {
 	for _, client := range []struct{ name, pinned string }{{"dual-era", ""}, {"pinned", legacy}} {
 		t.Run(client.name, func(t *testing.T) {
@@ -31,16 +35,24 @@ func TestGo(t *testing.T) {
 	}
 }
 
+// A goOperation is a thing to do with a server.
+type goOperation struct {
+	name string
+	run  func(*testing.T, *running, string)
+}
+
 func goEverything(t *testing.T, pinned string) {
-	r := start(t, everything(t))
-	for _, operation := range []struct {
-		name string
-		run  func(*testing.T, *running, string)
-	}{
+	operations := []goOperation{
 		{"list", goList}, {"call", goCall}, {"progress", goProgress}, {"sampling", goSampling},
-		{"elicitation", goElicitation}, {"roots", goRoots}, {"subscribe", goSubscribe},
-		{"cancel", goCancel}, {"resume", goResume}, {"end", goEnd},
-	} {
+		{"elicitation", goElicitation}, {"roots", goRoots}, {"subscribe", goSubscribe}, {"cancel", goCancel},
+	}
+	if pinned == legacy {
+		operations = append(operations, goOperation{"resume", goResume}, goOperation{"end", goEnd})
+	} else { // there is no session to come back to or to end
+		operations = append(operations, goOperation{"stay", goStay})
+	}
+	r := start(t, everything(t))
+	for _, operation := range operations {
 		t.Run(operation.name, func(t *testing.T) { operation.run(t, r, pinned) })
 	}
 }
@@ -75,8 +87,8 @@ func connectGo(t *testing.T, url, pinned string, opts mcp.ClientOptions, roots .
 		_ = session.Close() // again, where the test has ended it
 		pool.CloseIdleConnections()
 	})
-	if got := session.InitializeResult().ProtocolVersion; got != legacy {
-		t.Errorf("negotiated %s, want %s", got, legacy)
+	if got, want := session.InitializeResult().ProtocolVersion, cmp.Or(pinned, modern); got != want {
+		t.Errorf("negotiated %s, want %s", got, want)
 	}
 	return &goClient{ClientSession: session, client: client, t: t, ctx: ctx}
 }
@@ -102,7 +114,7 @@ func (c *goClient) callWith(params *mcp.CallToolParams) string {
 	return toolText(result)
 }
 
-// end ends the session with DELETE.
+// end closes the client, which ends a legacy session with DELETE.
 func (c *goClient) end() {
 	c.t.Helper()
 	if err := c.Close(); err != nil {
@@ -240,6 +252,10 @@ func goRoots(t *testing.T, r *running, pinned string) {
 	if got := c.call("get-roots-list", noArguments); !strings.Contains(got, "file:///first") {
 		t.Errorf("got %q", got)
 	}
+	if pinned != legacy {
+		c.end()
+		return // modern clients do not notify of their roots
+	}
 	// Adding a root notifies the server, which then asks by itself, for no
 	// call's sake.
 	c.client.AddRoots(&mcp.Root{URI: "file:///second", Name: "second"})
@@ -309,19 +325,40 @@ func goResume(t *testing.T, r *running, pinned string) {
 
 func goEnd(t *testing.T, r *running, pinned string) {
 	c := connectGo(t, r.URL, pinned, mcp.ClientOptions{})
+	server := c.server()
+	session := c.ID()
+	c.end()
+	waitGone(t, server)
+	checkEnded(t, r.URL, session)
+}
+
+// goStay wants a caller that comes back to find the server that it left, which
+// may keep state for it.
+func goStay(t *testing.T, r *running, pinned string) {
+	var servers [2]int
+	for i := range servers {
+		c := connectGo(t, r.URL, pinned, mcp.ClientOptions{})
+		servers[i] = c.server()
+		c.end()
+	}
+	if servers[0] != servers[1] {
+		t.Errorf("the calls reached the processes %v, want one", servers)
+	}
+}
+
+// server is the pid of the server's process.
+func (c *goClient) server() int {
+	c.t.Helper()
 	var environment struct {
 		Server int `json:"SERVER_PID,string"`
 	}
 	if err := json.Unmarshal([]byte(c.call("get-env", noArguments)), &environment); err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	session := c.ID()
-	c.end()
 	if environment.Server == 0 {
-		t.Fatal("the server did not tell its pid")
+		c.t.Fatal("the server did not tell its pid")
 	}
-	waitGone(t, environment.Server)
-	checkEnded(t, r.URL, session)
+	return environment.Server
 }
 
 func goFilesystem(t *testing.T, pinned string) {
@@ -355,6 +392,9 @@ func goFilesystem(t *testing.T, pinned string) {
 		})
 		c.end()
 	})
+	if pinned != legacy {
+		return
+	}
 	t.Run("end", func(t *testing.T) {
 		c := connectGo(t, r.URL, pinned, mcp.ClientOptions{})
 		session := c.ID()

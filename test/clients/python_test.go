@@ -20,13 +20,22 @@ func TestPython(t *testing.T) {
 			for _, operation := range []string{"list", "call", "progress"} {
 				t.Run(operation, func(t *testing.T) { drive(t, operation, quiet) })
 			}
-			t.Run("end", func(t *testing.T) {
-				var server int
-				drive(t, "end", func(e event) { server = e.number(t) })
-				if server == 0 {
+			server := func(t *testing.T) (pid int) {
+				drive(t, "server", func(e event) { pid = e.number(t) })
+				if pid == 0 {
 					t.Fatal("the server did not tell its pid")
 				}
-				waitGone(t, server)
+				return pid
+			}
+			if mode == "legacy" {
+				t.Run("end", func(t *testing.T) { waitGone(t, server(t)) })
+				return
+			}
+			// A modern client ends no session: it finds the server that it left.
+			t.Run("stay", func(t *testing.T) {
+				if first, second := server(t), server(t); first != second {
+					t.Errorf("the calls reached the processes %d and %d, want one", first, second)
+				}
 			})
 		})
 	}

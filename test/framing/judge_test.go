@@ -52,12 +52,13 @@ func (c *column) judge() (list []finding, strange []string) {
 	return list, strange
 }
 
-// ofTheGate tells whether a request is one of those with which a session is
-// opened, kept and ended.
+// ofTheGate tells whether a request is one of those by which the gate finds out
+// the server's era, or with which a session is opened, kept and ended.
 func (c *column) ofTheGate(r record) bool {
-	return r.target == "/mcp" && (len(r.body) == 0 || strings.Contains(string(r.body), `"initialize"`) ||
-		strings.Contains(string(r.body), `"notifications/initialized"`) || strings.Contains(string(r.body), `"ping"`))
+	return r.target == "/mcp" && (len(r.body) == 0 || ownMethod.Match(r.body))
 }
+
+var ownMethod = regexp.MustCompile(`"(?:server/discover|initialize|notifications/initialized|ping)"`)
 
 // judgeAnswers looks at what came back.
 func (c *column) judgeAnswers(p *probe, out outcome) (faults []string) {

@@ -54,16 +54,16 @@ async def progress(client):
     assert seen == [1, 2, 3, 4], seen
 
 
-async def end(client):
+async def server(client):
     environment = json.loads(text(await client.call_tool("get-env", {})))
     tell("pid", int(environment["SERVER_PID"]))
 
 
-OPERATIONS = {"list": list_all, "call": call, "progress": progress, "end": end}
+OPERATIONS = {"list": list_all, "call": call, "progress": progress, "server": server}
 
 
 async def main(operation, mode, url):
-    # Leaving the block ends the session with DELETE.
+    # Leaving the block ends a legacy session with DELETE.
     async with Client(url, mode=mode) as client:
         await OPERATIONS[operation](client)
 
