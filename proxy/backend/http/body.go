@@ -2,13 +2,15 @@ package http
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 )
 
 const (
-	maxChunkLine = 256     // bytes of the line before a chunk, extensions included
-	maxTrailer   = 4 << 10 // bytes of the headers after the last chunk
-	maxChunkSize = 1 << 40
+	maxChunkLine  = 256     // bytes of the line before a chunk, extensions included
+	maxTrailer    = 4 << 10 // bytes of the headers after the last chunk
+	maxSizeDigits = 16      // of a chunk's size, leading zeros included
+	maxChunkSize  = 1 << 40
 )
 
 // body is a response's body, as strictly framed as its head. (RFC 9112, 7)
@@ -90,7 +92,7 @@ func (b *body) nextChunk() error {
 		b.left = 16*b.left + int64(hexDigit(line[digits]))
 		digits++
 	}
-	if digits == 0 || digits < len(line) && line[digits] != ';' || !plain(line) {
+	if digits == 0 || digits > maxSizeDigits || digits < len(line) && line[digits] != ';' || !plain(line) {
 		b.left = 0
 		return misframed("a chunk does not begin with its size")
 	}
@@ -110,10 +112,11 @@ func (b *body) trailer() error {
 			b.over = true
 			return nil
 		}
-		if !plain(line) || blank(line[0]) {
+		name, value, found := bytes.Cut(line, []byte{':'})
+		if !found || !token(name) || !plain(value) {
 			return misframed("what follows its last chunk are no headers")
 		}
-		size += len(line)
+		size += len(line) + len("\r\n")
 	}
 	return misframed("too much follows its last chunk")
 }

@@ -19,6 +19,8 @@ func FuzzResponse(f *testing.F) {
 	f.Add([]byte("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nuntil the end"))
 	f.Add([]byte("HTTP/1.1 204 \r\nKeep-Alive: timeout=5\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nno colon\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00000000000000001\r\nx\r\n0\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 60_000 {
 			return
