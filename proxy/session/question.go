@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"sidegate/proxy/link"
+	"sidegate/proxy/mcp"
 	"sidegate/proxy/refusal"
 	"sidegate/proxy/share"
 	"sidegate/proxy/wire"
@@ -18,12 +19,13 @@ const maxQuestions = 256
 // two links may use the same.
 type question struct {
 	from  share.Asker
+	roots bool   // it is roots/list
 	id    []byte // as the server has spelt it
 	token []byte // likewise, nil without one
 }
 
 func newQuestion(l share.Asker, msg *wire.Buffer, env *wire.Envelope) *question {
-	return &question{from: l, id: bytes.Clone(env.ID.Of(msg.B)), token: bytes.Clone(env.ProgressToken.Of(msg.B))}
+	return &question{from: l, roots: string(env.Method) == mcp.MethodRoots, id: bytes.Clone(env.ID.Of(msg.B)), token: bytes.Clone(env.ProgressToken.Of(msg.B))}
 }
 
 // note gives a question its number. on is the call that it belongs to, nil for
@@ -129,19 +131,16 @@ func (s *Session) withdraw(l share.Asker, msg *wire.Buffer, env *wire.Envelope) 
 	return false
 }
 
-// Settle answers for the client what it was asked on a link that it has to do
-// with no more; see share.Client.
-func (s *Session) Settle(l share.Asker) {
-	var open []*question
+// Settle forgets what the client was asked on a link that it has to do with no
+// more; see share.Client.
+func (s *Session) Settle(l share.Asker) (open []share.Open) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for n, q := range s.questions {
 		if q.from == l {
 			delete(s.questions, n)
-			open = append(open, q)
+			open = append(open, share.Open{ID: q.id, Roots: q.roots})
 		}
 	}
-	s.mu.Unlock()
-	for _, q := range open {
-		share.Answer(l, refusal.Unattended, q.id)
-	}
+	return open
 }

@@ -164,6 +164,20 @@ func (b *bed) Full() bool {
 	return b.living() >= b.most
 }
 
+// wantTook wants the server to have been sent messages with such words in them.
+func (s *server) wantTook(words ...string) {
+	s.b.t.Helper()
+	synctest.Wait()
+	sent := s.took()
+	ok := len(sent) == len(words)
+	for i := range min(len(sent), len(words)) {
+		ok = ok && strings.Contains(sent[i], words[i])
+	}
+	if !ok {
+		s.b.t.Errorf("the server was sent %q, want %q", sent, words)
+	}
+}
+
 // server is the n-th link's far end.
 func (b *bed) server(n int) *server {
 	b.t.Helper()
@@ -203,12 +217,14 @@ type client struct {
 
 	mu      sync.Mutex
 	unasked []string // "call ID: MESSAGE", or "MESSAGE"
+	askers  []Asker
+	open    []Open // what Settle finds
 	settled []Asker
 	lost    bool
 	calls   []*link.Call
 }
 
-func (c *client) Unasked(_ Asker, on *link.Call, msg *wire.Buffer, _ *wire.Envelope) {
+func (c *client) Unasked(from Asker, on *link.Call, msg *wire.Buffer, _ *wire.Envelope) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	text := string(msg.B)
@@ -216,13 +232,37 @@ func (c *client) Unasked(_ Asker, on *link.Call, msg *wire.Buffer, _ *wire.Envel
 		text = fmt.Sprintf("call %s: %s", on.ID, text)
 	}
 	c.unasked = append(c.unasked, text)
+	if from != nil && on != nil {
+		c.askers = append(c.askers, from)
+	}
 	msg.Release()
 }
 
-func (c *client) Settle(l Asker) {
+// answer answers the question that came last on a call.
+func (c *client) answer(id string) {
+	c.mu.Lock()
+	from := c.askers[len(c.askers)-1]
+	c.mu.Unlock()
+	msg := wire.Acquire(64)
+	msg.B = fmt.Appendf(msg.B, `{"jsonrpc":"2.0","id":%q,"result":{}}`, id)
+	_ = from.Send(msg)
+	synctest.Wait()
+}
+
+// cancel cancels the call that was sent last.
+func (c *client) cancel() {
+	msg, env := message(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":0}}`)
+	_ = c.place.Cancel(c.calls[len(c.calls)-1], msg, env)
+	synctest.Wait()
+}
+
+func (c *client) Settle(l Asker) []Open {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settled = append(c.settled, l)
+	open := c.open
+	c.open = nil
+	return open
 }
 
 func (c *client) Lost() { c.lost = true }

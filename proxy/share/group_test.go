@@ -149,6 +149,9 @@ func TestQuestionsOutsideOfACall(t *testing.T) {
 		one.heard()
 		one.tool("2")
 		one.heard(`call 2: {"jsonrpc":"2.0","id":"late","method":"roots/list"}`)
+		s.wantTook() // the server would not have its answer before the call
+		one.answer("late")
+		s.wantTook(`{"jsonrpc":"2.0","id":"late","result":{}}`, `"method":"tools/call"`)
 		s.says(`{"jsonrpc":"2.0","id":3,"result":{}}`)
 		synctest.Wait()
 		s.took()
@@ -167,6 +170,63 @@ func TestQuestionsOutsideOfACall(t *testing.T) {
 		if sent := s.took(); len(sent) != 1 || !strings.Contains(sent[0], `"id":5,"error":{"code":-32601`) {
 			t.Errorf("the server was answered %q", sent)
 		}
+	})
+}
+
+// TestQuestionsBeforeACall: a call waits for what its server has asked before,
+// but not for ever, and not when it is cancelled; and what was asked is asked
+// once more where the call was over too soon.
+func TestQuestionsBeforeACall(t *testing.T) {
+	in(t, Options{}, func(t *testing.T, b *bed) {
+		one := b.join("", "one", asking)
+		l := one.tool("1")
+		s := b.server(2)
+		s.took()
+		s.says(`{"jsonrpc":"2.0","id":"early","method":"roots/list"}`)
+		one.heard(`call 1: {"jsonrpc":"2.0","id":"early","method":"roots/list"}`)
+		one.open = []Open{{ID: []byte(`"early"`), Roots: true}}
+		s.says(`{"jsonrpc":"2.0","id":2,"result":{}}`)
+		l.want(`"result"`)
+		s.wantTook()
+		cancelled := one.tool("2")
+		one.heard(`call 2: {"jsonrpc":"2.0","id":"early","method":"roots/list"}`)
+		one.cancel()
+		cancelled.want(`"error":{"code":408`)
+		one.answer("early")
+		s.wantTook(`{"jsonrpc":"2.0","id":"early","result":{}}`)
+		s.says(`{"jsonrpc":"2.0","id":"silence","method":"roots/list"}`)
+		l = one.tool("3")
+		one.heard(`call 3: {"jsonrpc":"2.0","id":"silence","method":"roots/list"}`)
+		s.wantTook()
+		time.Sleep(attendance)
+		s.wantTook(`"method":"tools/call"`)
+		one.open = []Open{{ID: []byte(`"silence"`), Roots: true}}
+		s.says(`{"jsonrpc":"2.0","id":3,"result":{}}`)
+		l.want(`"result"`)
+		one.tool("4") // it is asked once more, and then no more
+		one.heard(`call 4: {"jsonrpc":"2.0","id":"silence","method":"roots/list"}`)
+		time.Sleep(attendance)
+		s.wantTook(`"method":"tools/call"`)
+		one.open = []Open{{ID: []byte(`"silence"`), Roots: true}}
+		s.says(`{"jsonrpc":"2.0","id":4,"result":{}}`)
+		s.wantTook(`"id":"silence","error":{"code":-32601`)
+	})
+}
+
+// TestQuestionsOfOthers: what a server asks late could be about whoever used
+// the link before, and does not reach another.
+func TestQuestionsOfOthers(t *testing.T) {
+	in(t, Options{}, func(t *testing.T, b *bed) {
+		one, two := b.join("", "one", asking), b.join("", "two", asking)
+		l := one.tool("1")
+		s := b.server(2)
+		s.says(`{"jsonrpc":"2.0","id":2,"result":{}}`)
+		l.want(`"result"`)
+		s.took()
+		s.says(`{"jsonrpc":"2.0","id":"secret","method":"elicitation/create"}`)
+		two.tool("2")
+		two.heard()
+		s.wantTook(`"id":"secret","error":{"code":-32601`, `"method":"tools/call"`)
 	})
 }
 
@@ -280,7 +340,7 @@ func TestLevelGoesBeforeItsCall(t *testing.T) {
 			t.Fatal(refused)
 		}
 		b.server(2).says(`{"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"no"}}`) // the answer does not matter
-		cancelled.want(`"code":408`)
+		cancelled.want(`"error":{"code":408`)
 		l := one.tool("3") // on the same link, which knows the level
 		if sent := b.server(2).took(); !has(sent, `"tools/call"`) || has(sent, "setLevel") {
 			t.Errorf("the link was sent %q", sent)

@@ -172,7 +172,8 @@ func (g *Group) find(w *wait) {
 // use sends a call on the link that it has to itself.
 func (g *Group) use(w *wait, t *tenant) {
 	m, c := w.member, w.call
-	if t.setLevel(m, func() { g.use(w, t) }) {
+	again := func() { g.use(w, t) }
+	if t.setLevel(m, again) || t.askFirst(m, c, again) {
 		return // the call can be cancelled meanwhile, as while it waited for the link
 	}
 	if !w.unpark() {
@@ -187,7 +188,6 @@ func (g *Group) use(w *wait, t *tenant) {
 		c.Refuse(refused)
 		return
 	}
-	t.attend(m, c)
 	m.dropIfLeft(c)
 }
 
@@ -258,9 +258,13 @@ func (l *lease) Answer(msg *wire.Buffer, how metrics.Outcome) {
 	t.group.mu.Lock()
 	m := t.client
 	t.group.mu.Unlock()
+	var open []Open
 	if m != nil {
-		m.client.Settle(t.link)
+		open = m.client.Settle(t)
 	}
 	t.group.giveBack(t, how == metrics.OK || how == metrics.Failed)
+	for _, q := range open {
+		t.reopen(q)
+	}
 	l.inner.Answer(msg, how)
 }

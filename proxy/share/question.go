@@ -2,6 +2,7 @@ package share
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"sidegate/proxy/link"
@@ -45,7 +46,8 @@ func (t *tenant) question(msg *wire.Buffer, env *wire.Envelope) {
 		t.refuse(refusal.Questions, msg, env)
 		return
 	case m == nil:
-		q := &question{msg: msg, env: places(env), roots: roots}
+		q := &question{msg: msg, roots: roots}
+		_ = q.env.Scan(msg.B) // as it was; the texts of env are the caller's
 		q.timer = time.AfterFunc(attendance, func() { t.unattended(q) })
 		t.waiting = append(t.waiting, q)
 	case roots:
@@ -53,7 +55,7 @@ func (t *tenant) question(msg *wire.Buffer, env *wire.Envelope) {
 	}
 	t.group.mu.Unlock()
 	if m != nil {
-		m.client.Unasked(t.link, c, msg, env)
+		m.client.Unasked(t, c, msg, env)
 	}
 }
 
@@ -98,25 +100,122 @@ func (t *tenant) unattended(q *question) {
 	}
 }
 
-// attend gives the questions that wait to a call that has come.
+// attend gives the questions that wait to a call that others share the link
+// with. Modern clients cannot be asked by such a call.
 func (t *tenant) attend(m *member, c *link.Call) {
+	if _, modern := m.client.(Unable); modern {
+		return
+	}
+	for _, q := range t.unwait(m) {
+		m.client.Unasked(t, c, q.msg, &q.env)
+	}
+}
+
+// A prelude is what a call that has a link to itself waits for before it is
+// sent. The group's lock guards it.
+type prelude struct {
+	left int // questions that are open
+	then func()
+}
+
+// askFirst puts the questions that wait on a link to the client of a call that
+// has it to itself, before the call is sent: its server might answer the call
+// before the client the questions. Where there are some, askFirst is true, and
+// then is called once they are answered, or have had time to be.
+func (t *tenant) askFirst(m *member, c *link.Call, then func()) bool {
+	waiting := t.unwait(m)
+	if len(waiting) == 0 {
+		return false
+	}
+	p := &prelude{left: len(waiting)}
+	late := time.AfterFunc(attendance, func() { t.begin(p) })
+	p.then = sync.OnceFunc(func() { late.Stop(); then() })
 	t.group.mu.Lock()
-	waiting := t.waiting
-	if t.slot == nil && t.call != c { // it is over already, and the link somebody else's
-		waiting = nil
-	} else {
-		t.waiting = nil
-	}
-	for _, q := range waiting {
-		q.timer.Stop() // one that has run already finds the question gone
-		if q.roots {
-			t.told, t.toldAt = m.owner, time.Now()
-		}
-	}
+	t.prelude = p
 	t.group.mu.Unlock()
 	for _, q := range waiting {
-		m.client.Unasked(t.link, c, q.msg, &q.env)
+		m.client.Unasked(t, c, q.msg, &q.env)
 	}
+	return true
+}
+
+// begin lets the call go on that waits for a prelude.
+func (t *tenant) begin(p *prelude) {
+	t.group.mu.Lock()
+	if t.prelude == p {
+		t.prelude = nil
+	}
+	t.group.mu.Unlock()
+	p.then()
+}
+
+// Send implements Asker: it takes what a client says of a question.
+func (t *tenant) Send(msg *wire.Buffer) *refusal.Refusal {
+	var env wire.Envelope
+	answers := env.Scan(msg.B) == nil && (env.Kind == wire.Result || env.Kind == wire.Error)
+	refused := t.link.Send(msg)
+	if !answers {
+		return refused
+	}
+	t.group.mu.Lock()
+	p := t.prelude
+	if p != nil {
+		p.left--
+	}
+	due := p != nil && p.left == 0
+	t.group.mu.Unlock()
+	if due {
+		t.begin(p)
+	}
+	return refused
+}
+
+// unwait takes the questions that wait, for a call of m's. What could tell of
+// another client is answered by the gate.
+func (t *tenant) unwait(m *member) []*question {
+	t.group.mu.Lock()
+	waiting := t.waiting
+	t.waiting = nil
+	private := !t.group.options.Principal && !t.sole(m)
+	var ours, others []*question
+	for _, q := range waiting {
+		q.timer.Stop() // one that has run already finds the question gone
+		switch {
+		case q.roots:
+			t.told, t.toldAt = m.owner, time.Now()
+		case private:
+			others = append(others, q)
+			continue
+		}
+		ours = append(ours, q)
+	}
+	t.group.mu.Unlock()
+	for _, q := range others {
+		t.refuse(refusal.Unattended, q.msg, &q.env)
+	}
+	return ours
+}
+
+// reopen takes a question back that its client has not answered before the call
+// was over. One for roots, which many servers ask once and as soon as they are
+// initialized, waits for the next call; but only once.
+func (t *tenant) reopen(q Open) {
+	t.group.mu.Lock()
+	again := q.Roots && !wire.SameID(q.ID, t.reopened)
+	if again {
+		t.reopened = q.ID
+	}
+	t.group.mu.Unlock()
+	if !again {
+		Answer(t.link, refusal.Unattended, q.ID)
+		return
+	}
+	msg, env := wire.Acquire(64+len(q.ID)), new(wire.Envelope)
+	msg.B = append(append(append(msg.B, `{"jsonrpc":"2.0","id":`...), q.ID...), `,"method":"roots/list"}`...)
+	if err := env.Scan(msg.B); err != nil {
+		panic("BUG: " + err.Error())
+	}
+	t.question(msg, env)
 }
 
 // withdrawn handles a server that no longer waits for the answer to a

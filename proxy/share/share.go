@@ -27,15 +27,23 @@ type Client interface {
 	// question. on is the call that it belongs to, nil where it names none. The
 	// client ends msg; env is valid until Unasked returns.
 	Unasked(from Asker, on *link.Call, msg *wire.Buffer, env *wire.Envelope)
-	// Settle says that the client has to do with an asker no more: questions that
-	// came from it and are still open are answered for the client.
-	Settle(from Asker)
+	// Settle says that the client has to do with an asker no more. Questions that
+	// came from it and are still open are no longer the client's: they are
+	// returned, and the caller answers them.
+	Settle(from Asker) []Open
 	// Lost says that the link has ended without which the session cannot go on.
 	// Every call on it was answered.
 	Lost()
 }
 
-// Unable is a Client whose calls end where their server asks for what the client
+// An Open is a question that its client has not answered.
+type Open struct {
+	ID    []byte // as the server has spelt it
+	Roots bool   // it is roots/list, which says nothing about whom it was for
+}
+
+// Unable is a Client of modern clients: they can be asked something as the result
+// of a call alone, and their calls end where the server asks for what the client
 // has not declared.
 type Unable interface {
 	// Unable says that on this link, where one call is in flight, the server has

@@ -41,6 +41,9 @@ type tenant struct {
 	only    *member // the session that used it last
 	mixed   bool    // others have used it before
 	waiting []*question
+
+	prelude  *prelude // of the call that has the link to itself, nil without one
+	reopened []byte   // the id of the question that was taken back last
 }
 
 // Unasked sorts what the server says and what is neither an answer nor
@@ -79,7 +82,7 @@ func (t *tenant) give(to []*member, msg *wire.Buffer, env *wire.Envelope) {
 			continue
 		}
 		own.B = append(own.B, msg.B...)
-		m.client.Unasked(t.link, t.callOf(m), own, env)
+		m.client.Unasked(t, t.callOf(m), own, env)
 	}
 }
 
@@ -167,7 +170,11 @@ func (t *tenant) LinkClosed(*link.Link, error) {
 		missed = s != nil && s.tenant == t && len(s.members) > 0
 		g.end(t, refusal.Ended)
 	}
+	p := t.prelude
 	g.mu.Unlock()
+	if p != nil {
+		t.begin(p) // the call finds that there is no link
+	}
 	if missed {
 		g.replace(s, t.born)
 	}

@@ -233,6 +233,7 @@ func TestParkedCallsEnd(t *testing.T) {
 func TestLeavingCancels(t *testing.T) {
 	t.Parallel()
 	g := gate(t)
+	modernTool("echo", `{}`).ask(t, g) // now there is a server that the call is sent to at once
 	slow := modernTool("sleep", `{"ms":60000,"label":"slow"}`)
 	c := g.Dial(t)
 	c.Send(t, slow.request().Bytes(g.Host()))

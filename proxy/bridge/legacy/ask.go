@@ -9,6 +9,7 @@ import (
 	"sidegate/proxy/mcp"
 	"sidegate/proxy/metrics"
 	"sidegate/proxy/refusal"
+	"sidegate/proxy/share"
 	"sidegate/proxy/wire"
 )
 
@@ -216,7 +217,14 @@ func (a *asking) put() {
 		p.client.Unasked(a, c.client, q, env)
 	}
 	if a.over() {
-		p.client.Settle(a)
+		p.settle(a)
+	}
+}
+
+// settle answers for the client what it was asked and has not answered.
+func (p *place) settle(a *asking) {
+	for _, q := range p.client.Settle(a) {
+		share.Answer(a, refusal.Unattended, q.ID)
 	}
 }
 

@@ -26,7 +26,7 @@ func (e *echo) Call(c *link.Call, _ share.Caller, msg *wire.Buffer, _ *wire.Enve
 func (*echo) Leave(*link.Call)                                              {}
 func (*echo) Run(context.Context)                                           {}
 func (*echo) Unasked(share.Asker, *link.Call, *wire.Buffer, *wire.Envelope) {}
-func (*echo) Settle(share.Asker)                                            {}
+func (*echo) Settle(share.Asker) []share.Open                               { return nil }
 func (*echo) Lost()                                                         {}
 func (*echo) Send(msg *wire.Buffer)                                         { msg.Release() }
 func (*echo) Reply(*backend.Reply)                                          {}

@@ -143,7 +143,7 @@ func (c *call) leave() {
 		p.sharer.options.Desk.Leave(&r.Call)
 	}
 	if a != nil {
-		p.client.Settle(a)
+		p.settle(a)
 	}
 }
 

@@ -247,16 +247,15 @@ func (c *call) abandon() {
 	sent, kept := c.sent, c.kept
 	c.kept = nil
 	d.mu.Unlock()
-	unanswered(questions)
-	if kept != nil {
-		kept.msg.Release()
-		return // the server is done with it
-	}
-	if sent {
+	switch {
+	case kept != nil:
+		kept.msg.Release() // the server is done with it
+	case sent:
 		msg, env := cancellation()
-		_ = c.seat.place.Cancel(&c.Call, msg, env) // where it waits for a link it is over now
+		_ = c.seat.place.Cancel(&c.Call, msg, env) // where it waits for a link, or for the client, it is over now
 		c.GiveUp(refusal.Cancelled)
 	}
+	unanswered(questions) // last: a call that waits for its client must not go on
 }
 
 // cancellation is a notifications/cancelled; a link puts in its own number.

@@ -313,19 +313,51 @@ func TestUnknownQuestion(t *testing.T) {
 	})
 }
 
-// TestAnswerEndsQuestions: a server that answers has its questions answered.
+// TestAnswerEndsQuestions: a server that answers has its questions answered,
+// but for roots/list, which goes with the next call.
 func TestAnswerEndsQuestions(t *testing.T) {
 	in(t, Options{}, func(t *testing.T, b *bed) {
 		l := b.call("1", "")
 		s, n := b.tool()
-		s.says(`{"jsonrpc":"2.0","id":5,"method":"roots/list"}`)
+		s.says(`{"jsonrpc":"2.0","id":4,"method":"roots/list"}`)
+		s.says(`{"jsonrpc":"2.0","id":5,"method":"elicitation/create","params":{}}`)
 		s.says(`{"jsonrpc":"2.0","id":%s,"result":{}}`, n)
 		l.want("complete")
-		if sent := strings.Join(s.took(), ""); !strings.Contains(sent, `"id":5,"error"`) {
+		if sent := strings.Join(s.took(), ""); !strings.Contains(sent, `"id":5,"error"`) || strings.Contains(sent, `"id":4,`) {
 			t.Errorf("the server was sent %s", sent)
 		}
 		time.Sleep(2 * window)
 		l.want("complete")
+		state := b.call("2", "").parked(`"inputRequests":{"4":{"method":"roots/list","params":{}}}`)
+		if sent := s.took(); len(sent) > 0 {
+			t.Errorf("the server was sent %s before it had its answer", sent)
+		}
+		last := b.call("3", `,"requestState":`+state+`,"inputResponses":{"4":{"roots":[]}}`)
+		synctest.Wait()
+		if sent := s.took(); len(sent) != 2 || !strings.Contains(sent[0], `"id":4,"result":{"roots":[]}`) || !strings.Contains(sent[1], `"tools/call"`) {
+			t.Errorf("the server was sent %s", sent)
+		}
+		s.says(`{"jsonrpc":"2.0","id":3,"result":{}}`)
+		last.want("complete")
+	})
+}
+
+// TestListsAskNothing: what a server asks by itself waits for a call whose
+// result can be input_required.
+func TestListsAskNothing(t *testing.T) {
+	inGroup(t, Options{}, share.Options{Principal: true, Links: 1}, func(t *testing.T, b *bed) {
+		l := b.call("1", "")
+		s, n := b.tool()
+		s.says(`{"jsonrpc":"2.0","id":%s,"result":{}}`, n)
+		l.want("complete")
+		s.took()
+		s.says(`{"jsonrpc":"2.0","id":4,"method":"roots/list"}`)
+		b.as("", "2", "resources/templates/list", meta(able, ""))
+		synctest.Wait()
+		if sent := strings.Join(s.took(), ""); !strings.Contains(sent, "templates") || strings.Contains(sent, `"id":4`) {
+			t.Errorf("the server was sent %s", sent)
+		}
+		b.call("3", "").parked(`"4":{"method":"roots/list"`)
 	})
 }
 

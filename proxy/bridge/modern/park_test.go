@@ -41,7 +41,7 @@ func TestParkedCallGoesOn(t *testing.T) {
 		first.wantNothing()
 		state := first.parked(`"id":"one"`,
 			`"7":{"method":"elicitation/create","params":{"message":"who?","requestedSchema":{"type":"object"}}}`,
-			`"7#2":{"method":"roots/list"}`,
+			`"7#2":{"method":"roots/list","params":{}}`,
 			`"seven":{"method":"sampling/createMessage","params":{"messages":[],"_meta":{"keep":1}}}`,
 			`"io.modelcontextprotocol/serverInfo":{"name":"old","version":"7"}`)
 		b.Leave(&first.Call) // as an HTTP client does, that has its answer
@@ -53,7 +53,7 @@ func TestParkedCallGoesOn(t *testing.T) {
 				t.Errorf("the server was sent %s, want %s", sent, want)
 			}
 		}
-		next := second.parked(`"inputRequests":{"7#2":{"method":"roots/list"}}`)
+		next := second.parked(`"inputRequests":{"7#2":{"method":"roots/list","params":{}}}`)
 		third := b.call("3", `,"inputResponses":{"7#2":{"roots":[]}},"requestState":`+next)
 		if sent := s.took(); len(sent) != 1 || sent[0] != `{"jsonrpc":"2.0","id":"7","result":{"roots":[]}}` {
 			t.Errorf("the server was sent %q", sent)

@@ -122,14 +122,13 @@ func (q *question) result(raw []byte) *wire.Buffer {
 	return msg
 }
 
-// appendRequest appends the question as a member of inputRequests.
+// appendRequest appends the question as a member of inputRequests. It always has
+// params, also where they may be left out (roots/list): the Go SDK's client takes
+// a request without them for broken JSON.
 func (q *question) appendRequest(dst []byte) []byte {
 	dst = append(append(dst, q.name...), `:{"method":"`...)
 	dst = append(append(dst, q.method...), '"')
 	if q.params.Empty() || q.msg.B[q.params.Start] != '{' {
-		if q.method == mcp.MethodRoots {
-			return append(dst, '}')
-		}
 		return append(dst, `,"params":{}}`...)
 	}
 	dst = append(dst, `,"params":`...)

@@ -312,20 +312,21 @@ func (s *seat) logged(on *link.Call, msg *wire.Buffer) {
 }
 
 // Settle implements share.Client.
-func (s *seat) Settle(from share.Asker) {
+func (s *seat) Settle(from share.Asker) (open []share.Open) {
 	d := s.desk
-	var open []*question
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, c := range s.calls {
 		c.questions = slices.DeleteFunc(c.questions, func(q *question) bool {
-			if q.from == from {
-				open = append(open, q)
+			if q.from != from {
+				return false
 			}
-			return q.from == from
+			open = append(open, share.Open{ID: q.id, Roots: q.method == mcp.MethodRoots})
+			q.msg.Release()
+			return true
 		})
 	}
-	d.mu.Unlock()
-	unanswered(open)
+	return open
 }
 
 // Unable implements share.Unable: a call ends whose server asks for what its
