@@ -22,11 +22,12 @@ func (g *Gate) joinEras(s *server) {
 	direct := share.NewDirect(share.DirectOptions{Shared: c.Isolation == IsolationShared, Links: c.Links, Dropped: g.dropped}, s.pool)
 	ofModern := mirror.New(g.cached(s, direct), mirror.Options{HTTP: s.forwards})
 	ofLegacy, grouped := g.newSharers(s)
-	s.bridge = g.newBridge(s, grouped)
+	finder := era.NewFinder(era.FinderOptions{
+		Mode: c.Era, Pool: s.pool, Version: g.config.Version, Log: g.log, HTTP: s.forwards, Found: direct.Adopt,
+	})
+	s.bridge = g.newBridge(s, finder.Watch(grouped))
 	s.eras = era.NewSwitch(era.Options{
-		Finder: era.NewFinder(era.FinderOptions{
-			Mode: c.Era, Pool: s.pool, Version: g.config.Version, Log: g.log, HTTP: s.forwards, Found: direct.Adopt,
-		}),
+		Finder: finder,
 		Legacy: ofLegacy,
 		LegacyOfModern: legacy.New(legacy.Options{
 			Desk: ofModern, Name: c.Name, Sessions: c.Isolation == IsolationSession, Answers: c.CallTimeout, Budget: g.budget, Log: g.log, Dropped: g.dropped,

@@ -28,11 +28,7 @@ func (s *Switch) join(to *Server, c share.Client, principal, id string) share.Pl
 	if !to.Legacy {
 		return s.options.LegacyOfModern.Join(c, principal, id)
 	}
-	p := s.options.Legacy.Join(c, principal, id)
-	if s.options.Finder.options.Mode != Auto {
-		return p
-	}
-	return &watched{Place: p, finder: s.options.Finder}
+	return s.options.Finder.watch(s.options.Legacy.Join(c, principal, id))
 }
 
 // A place is one of a session that has come before the server's era was known.
@@ -145,6 +141,29 @@ func (p *place) Leave(calls []*link.Call, why *refusal.Refusal) {
 	if inner != nil {
 		inner.Leave(calls, why)
 	}
+}
+
+// Watch makes a Sharer of places at a server that seems to be legacy: where it
+// refuses initialize, its era is asked for again. It is for those who join the
+// sharer past the switch.
+func (f *Finder) Watch(s share.Sharer) share.Sharer { return watchful{s, f} }
+
+// watchful is a sharer whose places are watched.
+type watchful struct {
+	share.Sharer
+	finder *Finder
+}
+
+func (w watchful) Join(c share.Client, principal, id string) share.Place {
+	return w.finder.watch(w.Sharer.Join(c, principal, id))
+}
+
+// watch watches a place, unless the era is what the configuration says.
+func (f *Finder) watch(p share.Place) share.Place {
+	if f.options.Mode != Auto {
+		return p
+	}
+	return &watched{Place: p, finder: f}
 }
 
 // watched is a place at a server that seems to be legacy: one that refuses

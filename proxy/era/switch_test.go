@@ -240,6 +240,25 @@ func TestRefusedInitialize(t *testing.T) {
 	})
 }
 
+// TestWatch: so is one that refuses the initialize of who joins past the switch;
+// not where its era was said.
+func TestWatch(t *testing.T) {
+	for mode, forgets := range map[string]bool{Auto: true, Legacy: false} {
+		inSwitch(t, mode, false, answers(unknown, ""), func(t *testing.T, s *switched) {
+			s.open()
+			synctest.Wait()
+			s.legacy.how = metrics.Failed
+			msg, env := message(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}`)
+			l := &leg{}
+			s.b.finder.Watch(sharer{s.legacy}).Join(nil, "", "id").Open(&link.Call{ID: []byte("1"), Leg: l, Opens: true}, msg, env)
+			l.want(t, "opened")
+			if forgotten := s.b.finder.Known() == nil; forgotten != forgets {
+				t.Errorf("%s: forgotten is %v", mode, forgotten)
+			}
+		})
+	}
+}
+
 // TestKnownErasAllocateNothing: a call costs nothing once the era is known.
 func TestKnownErasAllocateNothing(t *testing.T) {
 	s := NewSwitch(Options{Finder: NewFinder(FinderOptions{Mode: Modern}), Modern: counting{}})
