@@ -87,6 +87,48 @@ func TestModernRefusals(t *testing.T) {
 	}
 }
 
+// TestModernArguments: the headers that a tool's schema asks for say what the
+// arguments say, also where the tool server cannot see them; and only where the
+// request has headers.
+func TestModernArguments(t *testing.T) {
+	t.Parallel()
+	g := gate(t)
+	for _, row := range []struct {
+		name, arguments string
+		header          [][2]string
+		right           bool
+	}{
+		{"both", `{"region":"eu","count":42}`, [][2]string{{"Mcp-Param-Region", "eu"}, {"mcp-param-COUNT", "42"}}, true},
+		{"numbers are compared as such", `{"count":42}`, [][2]string{{"Mcp-Param-Count", "42.0"}}, true},
+		{"encoded", `{"region":"Köln"}`, [][2]string{{"Mcp-Param-Region", "=?base64?S8O2bG4=?="}}, true},
+		{"no argument, no header", `{"region":null}`, nil, true},
+		{"a header that no schema asks for", `{}`, [][2]string{{"Mcp-Param-Other", "x"}}, true},
+		{"no header", `{"region":"eu"}`, nil, false},
+		{"another value", `{"region":"eu"}`, [][2]string{{"Mcp-Param-Region", "EU"}}, false},
+		{"another number", `{"count":42}`, [][2]string{{"Mcp-Param-Count", "43"}}, false},
+		{"no argument", `{}`, [][2]string{{"Mcp-Param-Region", "eu"}}, false},
+		{"twice", `{"region":"eu"}`, [][2]string{{"Mcp-Param-Region", "eu"}, {"Mcp-Param-Region", "eu"}}, false},
+		{"malformed", `{"region":"eu"}`, [][2]string{{"Mcp-Param-Region", "=?base64?!?="}}, false},
+		{"no ASCII", `{"region":"Köln"}`, [][2]string{{"Mcp-Param-Region", "Köln"}}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := modernTool("mirrored", row.arguments).request()
+			for _, f := range row.header {
+				r.Add(f[0], f[1])
+			}
+			resp := g.Do(t, r)
+			if !row.right {
+				resp.WantRefusal(t, 400, headerMismatch, "1")
+			} else if got := readResult(t, resp.Answer(t)); string(got.Structured) != row.arguments {
+				t.Errorf("got %s", got.Raw)
+			}
+		})
+	}
+	c := rawSocket(t, g)
+	c.say(modernTool("mirrored", `{"region":"eu"}`).body())
+	c.want(`"structuredContent":{"region":"eu"}`)
+}
+
 // TestEraOrder: how a request's era is told. A legacy request without a session
 // is refused as such, which shows that it was taken for one.
 func TestEraOrder(t *testing.T) {
