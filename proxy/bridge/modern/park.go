@@ -103,18 +103,18 @@ func (d *Desk) retry(client *link.Call, who who, msg *wire.Buffer, env *wire.Env
 	if !ok {
 		return refusal.RequestState
 	}
-	if refused := wellFormed(msg.B, env.InputResponses); refused != nil {
-		return refused
+	if responses := env.InputResponses; !responses.Empty() && msg.B[responses.Start] != '{' {
+		return badResponses
 	}
 	c, taken, refused := d.rejoin(client, &state, msg, env)
 	if refused != nil {
 		return refused
 	}
+	if l := c.Link(); l != nil {
+		l.Extend(&c.Call, time.Time{}) // before the server can go on, and ask again
+	}
 	for _, q := range taken {
 		_ = q.from.Send(q.answer) // a link that does not take it is about to end, with the call
-	}
-	if l := c.Link(); l != nil {
-		l.Extend(&c.Call, time.Time{})
 	}
 	return nil
 }
@@ -136,12 +136,11 @@ func (d *Desk) rejoin(client *link.Call, state *seal.State, msg *wire.Buffer, en
 		d.mu.Unlock()
 		return nil, nil, refusal.RequestState
 	}
-	taken, rest, ok := c.answered(msg, env)
-	if !ok {
-		d.mu.Unlock()
-		return nil, nil, refusal.Budget
+	taken, rest, refused := c.answered(msg, env)
+	if refused == nil {
+		refused = d.admit(client, c)
 	}
-	if refused := d.admit(client, c); refused != nil {
+	if refused != nil {
 		d.mu.Unlock()
 		for _, q := range taken {
 			q.answer.Release()
@@ -175,49 +174,31 @@ func (d *Desk) rejoin(client *link.Call, state *seal.State, msg *wire.Buffer, en
 	return c, taken, nil
 }
 
-// wellFormed refuses answers that are none: one is an object (2026-07-28,
-// schema, "InputResponses").
-func wellFormed(msg []byte, responses wire.Span) *refusal.Refusal {
-	if responses.Empty() {
-		return nil
-	}
-	if msg[responses.Start] != '{' {
-		return badResponses
-	}
-	for m := range wire.Members(msg, responses) {
-		if msg[m.Value.Start] != '{' {
-			return badResponses
-		}
-	}
-	return nil
-}
-
 var badResponses = refusal.RequestState.With("inputResponses must be an object whose members are objects, each the result of the request under the same key; send the request again with such")
 
 // answered sorts the open questions: those to which a retry brings the answer,
-// with the message for the server, and the rest. It is false where there is no
-// room. The desk's lock is held.
-func (c *call) answered(msg *wire.Buffer, env *wire.Envelope) (taken, rest []*question, ok bool) {
+// with the message for the server, and the rest. An answer is an object
+// (2026-07-28, schema, "InputResponses"); what answers no open question is
+// ignored, whatever it is. Where it fails the questions stay as they are, and the
+// answers of those that it returns are of no use. The desk's lock is held.
+func (c *call) answered(msg *wire.Buffer, env *wire.Envelope) (taken, rest []*question, refused *refusal.Refusal) {
 	rest = slices.Clone(c.questions)
 	for m := range wire.Members(msg.B, env.InputResponses) {
 		i := slices.IndexFunc(rest, func(q *question) bool { return string(m.Key) == q.key })
 		if i < 0 {
 			continue // unknown, or answered already
 		}
+		if msg.B[m.Value.Start] != '{' {
+			return taken, nil, badResponses
+		}
 		q := rest[i]
 		q.answer = q.result(m.Value.Of(msg.B))
 		q.answer.Header = legacyHeader(msg.Header)
-		if !q.answer.Charge(c.desk.options.Budget, int64(len(q.answer.B))) {
-			q.answer.Release()
-			for _, t := range taken {
-				t.answer.Release()
-				t.answer = nil
-			}
-			q.answer = nil
-			return nil, nil, false
-		}
 		taken = append(taken, q)
 		rest = slices.Delete(rest, i, i+1)
+		if !q.answer.Charge(c.desk.options.Budget, int64(len(q.answer.B))) {
+			return taken, nil, refusal.Budget
+		}
 	}
-	return taken, rest, true
+	return taken, rest, nil
 }

@@ -46,7 +46,7 @@ func TestParkedCallGoesOn(t *testing.T) {
 			`"io.modelcontextprotocol/serverInfo":{"name":"old","version":"7"}`)
 		b.Leave(&first.Call) // as an HTTP client does, that has its answer
 
-		second := b.call("2", `,"inputResponses":{"7":{"action":"accept","content":{"x":1e2}},"seven":{"role":"assistant"},"unknown":{}},"requestState":`+state)
+		second := b.call("2", `,"inputResponses":{"7":{"action":"accept","content":{"x":1e2}},"seven":{"role":"assistant"},"unknown":7},"requestState":`+state)
 		sent := strings.Join(s.took(), "\n")
 		for _, want := range []string{`{"jsonrpc":"2.0","id":7,"result":{"action":"accept","content":{"x":1e2}}}`, `{"jsonrpc":"2.0","id":"seven","result":{"role":"assistant"}}`} {
 			if !strings.Contains(sent, want) {
