@@ -106,10 +106,13 @@ func (s *seat) withdrawn(from share.Asker, id []byte) {
 	}
 }
 
+// tooLate refuses a question that its client will not answer.
+var tooLate = refusal.Cancelled.With("the call during which this was asked is over, and its client has not answered")
+
 // unanswered tells servers that their questions will not be answered.
 func unanswered(open []*question) {
 	for _, q := range open {
-		share.Answer(q.from, refusal.Cancelled, q.id)
+		share.Answer(q.from, tooLate, q.id)
 		q.msg.Release()
 	}
 }
