@@ -202,7 +202,8 @@ func (c *call) tell(client *link.Call, msg *wire.Buffer, how metrics.Outcome) {
 		client.Refuse(refusal.NoMethod.With("the tool server does not know the method %.100q", c.method))
 		return
 	}
-	msg, how = toModern(msg, how, client.ID, c.method, about)
+	url := how == metrics.Failed && c.seat.id.elicits("url") // matters to an error alone
+	msg, how = toModern(msg, how, client.ID, c.method, about, url)
 	client.Leg.Answer(msg, how)
 }
 

@@ -50,8 +50,9 @@ func legacyHeader(lines []byte) []byte {
 }
 
 // toModern makes a legacy server's answer a modern one, for a client's call with
-// this id. It takes msg over and returns what takes its place.
-func toModern(msg *wire.Buffer, how metrics.Outcome, id []byte, method string, a *about) (*wire.Buffer, metrics.Outcome) {
+// this id; url tells whether that client can be asked by a URL. It takes msg over
+// and returns what takes its place.
+func toModern(msg *wire.Buffer, how metrics.Outcome, id []byte, method string, a *about, url bool) (*wire.Buffer, metrics.Outcome) {
 	var env wire.Envelope
 	if env.Scan(msg.B) != nil {
 		return garbled(msg, id)
@@ -63,7 +64,7 @@ func toModern(msg *wire.Buffer, how metrics.Outcome, id []byte, method string, a
 		}
 		complete(msg, &env, id, method, a)
 	case wire.Error:
-		return toModernError(msg, &env, how, id, method, a)
+		return toModernError(msg, &env, how, id, method, a, url)
 	}
 	return msg, how
 }
@@ -174,11 +175,15 @@ func splice(msg *wire.Buffer, patches []wire.Patch) {
 }
 
 // toModernError makes a legacy server's error a modern one.
-func toModernError(msg *wire.Buffer, env *wire.Envelope, how metrics.Outcome, id []byte, method string, a *about) (*wire.Buffer, metrics.Outcome) {
+func toModernError(msg *wire.Buffer, env *wire.Envelope, how metrics.Outcome, id []byte, method string, a *about, url bool) (*wire.Buffer, metrics.Outcome) {
 	code, _ := strconv.Atoi(string(env.Code.Of(msg.B)))
 	if code == mcp.CodeURLElicitation && mayAsk([]byte(method)) {
 		if asked := elicitations(msg.B, env, id, a); asked != nil {
 			msg.Release()
+			if !url {
+				asked.B = refusal.Capability(elicitation+".url").AppendJSON(asked.B[:0], id)
+				return asked, metrics.Failed
+			}
 			return asked, metrics.OK
 		}
 	}
@@ -186,14 +191,25 @@ func toModernError(msg *wire.Buffer, env *wire.Envelope, how metrics.Outcome, id
 		return msg, how
 	}
 	patches := []wire.Patch{{At: env.ID, With: id}}
-	switch {
-	case code == mcp.CodeResourceNotFound:
-		patches = append(patches, wire.Patch{At: env.Code, With: strconv.AppendInt(nil, mcp.CodeInvalidParams, 10)})
-	case code == 0 && !standard(method): // so the Go SDK said it before it knew the code
-		patches = append(patches, wire.Patch{At: env.Code, With: strconv.AppendInt(nil, mcp.CodeMethodNotFound, 10)})
+	if now := modernCode(code, method); now != code {
+		patches = append(patches, wire.Patch{At: env.Code, With: strconv.AppendInt(nil, int64(now), 10)})
 	}
 	splice(msg, patches)
 	return msg, how
+}
+
+// modernCode is what a modern server says for an error code of a legacy one. Two
+// may not be said any more (2026-07-28, basic, "Error Codes").
+func modernCode(code int, method string) int {
+	switch {
+	case code == mcp.CodeResourceNotFound:
+		return mcp.CodeInvalidParams
+	case code == mcp.CodeURLElicitation: // it names nothing that could be asked
+		return mcp.CodeInternal
+	case code == 0 && !standard(method): // so the Go SDK said it before it knew the code
+		return mcp.CodeMethodNotFound
+	}
+	return code
 }
 
 // elicitations is a result that asks for what an error has named (2025-11-25,

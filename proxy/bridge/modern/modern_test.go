@@ -79,9 +79,8 @@ func TestResults(t *testing.T) {
 		{"another error", "tools/call", `"error":{"code":-32050,"message":"m"}`, `"error":{"code":-32050,"message":"m"}`},
 		{"an unknown method", "x/y", `"error":{"code":0,"message":"m"}`, `"error":{"code":-32601,"message":"m"}`},
 		{"a tool's own code", "tools/call", `"error":{"code":0,"message":"m"}`, `"error":{"code":0,"message":"m"}`},
-		{"elicitations", "tools/call", `"error":{"code":-32042,"message":"m","data":{"elicitations":[{"mode":"url","elicitationId":"e","url":"https://a"},{"mode":"url","url":"https://b","task":{}}]}}`,
-			`"result":{"resultType":"input_required","inputRequests":{"e":{"method":"elicitation/create","params":{"mode":"url","url":"https://a"}},"2":{"method":"elicitation/create","params":{"mode":"url","url":"https://b"}}},` + info + `}`},
-		{"no elicitations", "tools/call", `"error":{"code":-32042,"message":"m"}`, `"code":-32042`},
+		{"elicitations without any", "tools/call", `"error":{"code":-32042,"message":"m"}`, `"error":{"code":-32603,"message":"m"}`},
+		{"elicitations where none can be", "tools/list", `"error":{"code":-32042,"message":"m","data":{"elicitations":[{}]}}`, `"code":-32603`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			in(t, Options{}, func(t *testing.T, b *bed) {
@@ -114,6 +113,30 @@ func TestStatuses(t *testing.T) {
 			_, env := message(sent[0])
 			b.server(1).link.Reply(env.ID.Of([]byte(sent[0])), &backend.Reply{Status: 502, Said: row.said, Reason: "r"})
 			l.want(row.want, `"id":1`)
+		})
+	}
+}
+
+// TestURLElicitation: an error that names URLs becomes questions, for a client
+// that can be asked so.
+func TestURLElicitation(t *testing.T) {
+	const (
+		asked = `"result":{"resultType":"input_required","inputRequests":{"e":{"method":"elicitation/create","params":{"mode":"url","url":"https://a"}},` +
+			`"2":{"method":"elicitation/create","params":{"mode":"url","url":"https://b"}}},"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"old","version":"7"}}}`
+		lacking = `"data":{"requiredCapabilities":{"elicitation":{"url":{}}}}`
+	)
+	for capabilities, want := range map[string]string{
+		`{"elicitation":{"url":{}}}`:           asked,
+		`{"elicitation":{"form":{},"url":{}}}`: asked,
+		`{"elicitation":{"form":{}}}`:          lacking,
+		`{"elicitation":{}}`:                   lacking,
+		`{}`:                                   lacking,
+	} {
+		in(t, Options{}, func(_ *testing.T, b *bed) {
+			l := b.as("", `"x"`, "tools/call", meta(capabilities, ""))
+			s, n := b.tool()
+			s.says(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32042,"message":"m","data":{"elicitations":[{"mode":"url","elicitationId":"e","url":"https://a"},{"mode":"url","url":"https://b","task":{}}]}}}`, n)
+			l.want(want, `"id":"x"`)
 		})
 	}
 }

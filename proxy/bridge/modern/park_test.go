@@ -377,3 +377,30 @@ func TestIncapable(t *testing.T) {
 		three.wantNothing()
 	})
 }
+
+// TestElicitationModes: a client is asked in no mode that it has not declared.
+func TestElicitationModes(t *testing.T) {
+	for _, row := range []struct{ capabilities, mode, lacks string }{
+		{`{"elicitation":{}}`, ``, ""},
+		{`{"elicitation":{}}`, `"mode":"form",`, ""},
+		{`{"elicitation":{}}`, `"mode":"url",`, "url"},
+		{`{"elicitation":{"form":{}}}`, `"mode":"url",`, "url"},
+		{`{"elicitation":{"url":{}}}`, `"mode":"url",`, ""},
+		{`{"elicitation":{"url":{}}}`, ``, "form"},
+		{`{"elicitation":{"form":{},"url":{}}}`, `"mode":"form",`, ""},
+	} {
+		in(t, Options{}, func(t *testing.T, b *bed) {
+			l := b.as("", "1", "tools/call", `"name":"t",`+meta(row.capabilities, ""))
+			s, _ := b.tool()
+			s.says(`{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{%s"message":"m"}}`, row.mode)
+			if row.lacks == "" {
+				l.parked(`"7":`)
+				return
+			}
+			l.want(`"code":-32021`, `{"elicitation":{"`+row.lacks+`":{}}}`)
+			if sent := strings.Join(s.took(), "\n"); !strings.Contains(sent, `"id":7,"error":{"code":-32601`) {
+				t.Errorf("the server was sent %s", sent)
+			}
+		})
+	}
+}

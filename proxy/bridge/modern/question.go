@@ -37,6 +37,11 @@ func (s *seat) question(from share.Asker, on *link.Call, msg *wire.Buffer, env *
 		s.refuse(refusal.Incapable, from, msg, env) // the modern revision knows no other
 		return
 	}
+	if mode := elicitMode(msg.B, env); mode != "" && !s.id.elicits(mode) {
+		s.refuse(refusal.Incapable, from, msg, env)
+		s.incapable(on, elicitation+"."+mode)
+		return
+	}
 	q := &question{from: from, msg: msg, params: env.Params, meta: env.Meta, id: bytes.Clone(env.ID.Of(msg.B)), method: method}
 	d := s.desk
 	d.mu.Lock()
@@ -58,6 +63,31 @@ func (s *seat) question(from share.Asker, on *link.Call, msg *wire.Buffer, env *
 		c.asking = time.AfterFunc(window, c.ask)
 	}
 	d.mu.Unlock()
+}
+
+// elicitMode is the mode of a question that is an elicitation; "" for any other,
+// and for a mode that nobody knows, which is for the client to judge.
+func elicitMode(msg []byte, env *wire.Envelope) string {
+	if string(env.Method) != mcp.MethodElicit {
+		return ""
+	}
+	switch mode := wire.Find(msg, env.Params, "mode").Of(msg); string(mode) {
+	case `"url"`:
+		return "url"
+	case `"form"`, "":
+		return "form"
+	}
+	return ""
+}
+
+// incapable ends a call whose server asks for what its client cannot do.
+func (s *seat) incapable(on *link.Call, capability string) {
+	s.desk.mu.Lock()
+	c := s.calls[on]
+	s.desk.mu.Unlock()
+	if c != nil {
+		c.fail(refusal.Capability(capability))
+	}
 }
 
 // refuse answers a question.

@@ -28,6 +28,22 @@ type identity struct {
 	level         string // the log level, "" for none
 }
 
+// elicitation is the capability of a client whose user can be asked.
+const elicitation = "elicitation"
+
+// elicits tells whether the client can be asked in a mode of elicitation, form or
+// url; who names none knows forms (2026-07-28, client/elicitation,
+// "Capabilities").
+func (id *identity) elicits(mode string) bool {
+	var c struct {
+		Elicitation map[string]json.RawMessage `json:"elicitation"`
+	}
+	if json.Unmarshal([]byte(id.capabilities), &c) != nil || c.Elicitation == nil {
+		return false
+	}
+	return c.Elicitation[mode] != nil || mode == "form" && c.Elicitation["url"] == nil
+}
+
 // who is who a request is from, and what it may need.
 type who struct {
 	identity
@@ -99,7 +115,7 @@ func (d *Desk) kindOf(raw []byte) (*kind, *refusal.Refusal) {
 	k = &kind{capabilities: string(text)}
 	var all map[string]json.RawMessage
 	_ = json.Unmarshal(text, &all) // it is an object
-	for _, capability := range []string{"sampling", "elicitation", "roots"} {
+	for _, capability := range []string{"sampling", elicitation, "roots"} {
 		k.asks = k.asks || all[capability] != nil
 	}
 	if len(raw) <= mostRemembered {
