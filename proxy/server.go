@@ -39,8 +39,7 @@ func (g *Gate) newServer(c *BackendConfig, b backend.Backend) *server {
 	s.pool = link.NewPool(b, link.PoolOptions{
 		Warm: c.Warm, MaxLinks: c.MaxLinks, Wait: c.LinkWait,
 		Link: link.Options{
-			CallTimeout: c.CallTimeout, Shared: c.Isolation != IsolationSession,
-			MaxMessage: g.config.MaxMessage, Dropped: g.dropped,
+			CallTimeout: c.CallTimeout, MaxMessage: g.config.MaxMessage, Dropped: g.dropped,
 		},
 		Restarted: g.metrics.LinkRestarts.Inc,
 		Log:       g.log,

@@ -76,7 +76,7 @@ func (b *bed) Take(ctx context.Context) (*link.Link, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := &server{b: b}
-	s.link = link.New(&link.Options{CallTimeout: b.timeout, MaxMessage: 1 << 20, Dropped: func(string) {}, Shared: true}, func(error) {})
+	s.link = link.New(&link.Options{CallTimeout: b.timeout, MaxMessage: 1 << 20, Dropped: func(string) {}}, func(error) {})
 	s.link.Attach(s)
 	b.servers = append(b.servers, s)
 	return s.link, nil

@@ -38,7 +38,6 @@ type Owner interface {
 // Options are shared by all links of a pool.
 type Options struct {
 	CallTimeout time.Duration // until a call is given up, restarted by progress
-	Shared      bool          // the session of a call outlives the link
 	MaxMessage  int           // bytes; an answer that was skipped with no more than these found no room
 	Dropped     func(what string)
 }
@@ -64,8 +63,9 @@ type Link struct {
 	timer  *time.Timer
 	timing bool // the timer is set
 
-	heard atomic.Bool     // the server has sent a message
-	died  func(err error) // is told once that the connection has ended by itself
+	heard  atomic.Bool     // the server has sent a message
+	shared atomic.Bool     // see Share
+	died   func(err error) // is told once that the connection has ended by itself
 }
 
 // New makes a link without a connection; Attach gives it one. died is called
@@ -100,6 +100,10 @@ func (l *Link) Lease(o Owner) *refusal.Refusal {
 	}
 	return l.ended
 }
+
+// Share says that the link is not one session's own: those who call on it
+// outlive it, and need only call again.
+func (l *Link) Share() { l.shared.Store(true) }
 
 // Call sends a request. msg holds the request with what the scan found in env;
 // it is taken over in every case. Where Call fails the leg is not called.

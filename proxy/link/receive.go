@@ -136,7 +136,7 @@ type briefed interface {
 // error, which is for the operator and may quote the server.
 func (l *Link) forClient(err error) *refusal.Refusal {
 	ended, advice := refusal.Ended, "send initialize to open a new session"
-	if l.options.Shared {
+	if l.shared.Load() {
 		ended, advice = refusal.EndedShared, "call again"
 	}
 	if b, ok := errors.AsType[briefed](err); ok {
@@ -238,7 +238,7 @@ func (l *Link) Reply(id []byte, r *backend.Reply) {
 	c := l.take(n)
 	switch {
 	case c == nil:
-	case r.Status == statusGone && l.options.Shared && !c.Modern: // the link's session is, and not the client's
+	case r.Status == statusGone && l.shared.Load() && !c.Modern: // the link's session is, and not the client's
 		c.Refuse(refusal.EndedShared)
 	default:
 		c.Leg.Reply(r)

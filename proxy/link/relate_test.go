@@ -258,7 +258,8 @@ func TestGiveUp(t *testing.T) {
 
 // TestModernReply: a modern call's 404 is no session that is gone.
 func TestModernReply(t *testing.T) {
-	b := newBed(t, Options{Shared: true})
+	b := newBed(t, Options{})
+	b.Share()
 	msg, env := b.message(`{"jsonrpc":"2.0","id":"a","method":"x"}`)
 	l := &leg{}
 	if refused := b.Link.Call(&Call{ID: []byte(`"a"`), Leg: l, Modern: true}, msg, env); refused != nil {

@@ -15,20 +15,23 @@ import (
 func TestReply(t *testing.T) {
 	const call = `{"jsonrpc":"2.0","id":"a","method":"x"}`
 	for _, test := range []struct {
-		name    string
-		options Options
-		reply   backend.Reply
-		told    string // the status and header that the leg is told
-		answer  []string
+		name   string
+		shared bool
+		reply  backend.Reply
+		told   string // the status and header that the leg is told
+		answer []string
 	}{
-		{"headers of an answer", Options{}, backend.Reply{Status: 200, Header: []byte("X-A: b\r\n")}, "200 X-A: b\r\n", nil},
-		{"a refusal", Options{}, backend.Reply{Status: 401, Header: []byte("Www-Authenticate: Bearer\r\n"), Reason: "no"},
+		{"headers of an answer", false, backend.Reply{Status: 200, Header: []byte("X-A: b\r\n")}, "200 X-A: b\r\n", nil},
+		{"a refusal", false, backend.Reply{Status: 401, Header: []byte("Www-Authenticate: Bearer\r\n"), Reason: "no"},
 			"401 Www-Authenticate: Bearer\r\n", []string{`"id":"a"`, `"code":401`, `"message":"no"`}},
-		{"a session that is gone", Options{}, backend.Reply{Status: 404, Reason: "gone"}, "404 ", []string{`"code":404`, "gone"}},
-		{"that of a shared link", Options{Shared: true}, backend.Reply{Status: 404, Reason: "gone"}, "503 ", []string{`"code":503`, "call again"}},
+		{"a session that is gone", false, backend.Reply{Status: 404, Reason: "gone"}, "404 ", []string{`"code":404`, "gone"}},
+		{"that of a shared link", true, backend.Reply{Status: 404, Reason: "gone"}, "503 ", []string{`"code":503`, "call again"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := newBed(t, test.options)
+			b := newBed(t, Options{})
+			if test.shared {
+				b.Share()
+			}
 			_, l := b.begin(call)
 			b.Reply([]byte("1"), &test.reply)
 			b.Reply([]byte("7"), &test.reply) // nobody's

@@ -141,7 +141,7 @@ func (b *bed) Take(ctx context.Context) (*link.Link, error) {
 	}
 	defer b.mu.Unlock()
 	s := &server{b: b, n: len(b.servers) + 1}
-	s.link = link.New(&link.Options{CallTimeout: time.Hour, MaxMessage: 1 << 20, Dropped: b.options.Dropped, Shared: true}, func(error) {})
+	s.link = link.New(&link.Options{CallTimeout: time.Hour, MaxMessage: 1 << 20, Dropped: b.options.Dropped}, func(error) {})
 	s.link.Attach(s)
 	b.servers = append(b.servers, s)
 	return s.link, nil

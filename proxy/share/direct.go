@@ -203,6 +203,7 @@ func (d *Direct) take(ctx context.Context) (*route, *refusal.Refusal) {
 // own becomes the owner of a link.
 func (d *Direct) own(l *link.Link) (*route, *refusal.Refusal) {
 	r := &route{desk: d, link: l, since: time.Now()}
+	l.Share()
 	if l.Lease(r) != nil {
 		d.pool.End(l, refusal.Ended)
 		return nil, refusal.Start

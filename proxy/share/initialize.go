@@ -22,6 +22,7 @@ func (g *Group) initialize(ctx context.Context, k *kind, s *slot) (*tenant, *lin
 	if kept := g.options.Cache; kept != nil {
 		t.space = kept.Space()
 	}
+	l.Share()
 	failed := &link.Failure{Refused: refusal.Start}
 	if l.Lease(t) == nil {
 		failed = t.introduce(ctx)

@@ -189,7 +189,7 @@ func TestAnswerWhileParked(t *testing.T) {
 		"error": {func(s *server, n string) {
 			s.says(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32002,"message":"m"}}`, n)
 		}, `"code":-32602`},
-		"death": {func(s *server, _ string) { s.dies() }, `"code":503`},
+		"death": {func(s *server, _ string) { s.dies() }, `"code":503,"message":"the tool server ended before it answered; call again"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in(t, Options{}, func(t *testing.T, b *bed) {
