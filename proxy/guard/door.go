@@ -165,7 +165,7 @@ func checkForm(ctx *fasthttp.RequestCtx, room *Room) *refusal.Refusal {
 	switch {
 	case post:
 		needs = room.Post
-	case h.IsGet():
+	case h.IsGet() && !isModernMethod(h): // that one gets another refusal, whatever it accepts
 		needs = room.Get
 	}
 	if needs != 0 && accepted(h.PeekAll(fasthttp.HeaderAccept))&needs != needs {

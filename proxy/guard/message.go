@@ -56,10 +56,17 @@ func Headers(h *fasthttp.RequestHeader) *refusal.Refusal {
 		return nil
 	case !mcp.IsModern(revision):
 		return unserved()
-	case h.IsGet() && equalFold(h.Peek(fasthttp.HeaderUpgrade), "websocket"):
-		return nil
+	case isModernMethod(h):
+		return refusal.ModernMethod
 	}
-	return refusal.ModernMethod
+	return nil
+}
+
+// isModernMethod tells whether a request names a modern revision with a method
+// that it does not have.
+func isModernMethod(h *fasthttp.RequestHeader) bool {
+	return !h.IsPost() && mcp.IsModern(string(h.Peek(mcp.HeaderProtocolVersion))) &&
+		!(h.IsGet() && equalFold(h.Peek(fasthttp.HeaderUpgrade), "websocket"))
 }
 
 // unserved refuses a legacy message whose header names a revision that nobody

@@ -76,9 +76,11 @@ func TestModernRefusals(t *testing.T) {
 		})
 	}
 	for _, method := range []string{"GET", "DELETE"} {
-		r := harness.Bare(method, "/mcp").Add("Accept", "text/event-stream").Add("Mcp-Protocol-Version", modern)
-		if resp := g.Do(t, r); resp.Status != 405 || resp.Header.Get("Allow") != "POST" {
-			t.Errorf("%s got %d, Allow %q", method, resp.Status, resp.Header.Get("Allow"))
+		for _, accept := range []string{"text/event-stream", "text/html"} {
+			r := harness.Bare(method, "/mcp").Add("Accept", accept).Add("Mcp-Protocol-Version", modern)
+			if resp := g.Do(t, r); resp.Status != 405 || resp.Header.Get("Allow") != "POST" {
+				t.Errorf("%s with Accept %s got %d, Allow %q", method, accept, resp.Status, resp.Header.Get("Allow"))
+			}
 		}
 	}
 	note := harness.Post(`{"jsonrpc":"2.0","method":"notifications/x","params":{`+right+`}}`).Add("Mcp-Protocol-Version", modern)
