@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 
@@ -22,13 +23,23 @@ func Message(msg []byte, limit int, env *wire.Envelope) *refusal.Refusal {
 	}
 	err := env.Scan(msg)
 	if err == nil {
-		return nil
+		return checkNotification(env)
 	}
 	var wrong *wire.SyntaxError
 	if errors.As(err, &wrong) && wrong.Class == wire.NotJSON {
 		return refusal.NotJSON.With("the body is not one JSON value: %v", err)
 	}
 	return refusal.Envelope.With("the body is not an acceptable JSON-RPC 2.0 message: %v", err)
+}
+
+// checkNotification refuses a notification with an id, which is a request to one
+// reader and the notification to another: there are servers that cancel the call
+// that it names, by a name that only the gate may give where clients share a link.
+func checkNotification(env *wire.Envelope) *refusal.Refusal {
+	if env.Kind == wire.Request && bytes.HasPrefix(env.Method, []byte("notifications/")) {
+		return refusal.Envelope.With("a notification has no id")
+	}
+	return nil
 }
 
 // TooLarge refuses a message of size bytes, or of more where size is as far as

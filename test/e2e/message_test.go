@@ -49,6 +49,9 @@ func TestBadMessages(t *testing.T) {
 		{"result and error", `{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}`, invalid},
 		{"method is a number", `{"jsonrpc":"2.0","id":1,"method":7}`, invalid},
 
+		{"a notification with an id", harness.RPC("1", "notifications/cancelled", `{"requestId":2}`), invalid},
+		{"one in disguise", `{"jsonrpc":"2.0","id":1,"method":"notifications\/cancelled","params":{"requestId":2}}`, invalid},
+
 		{"id null", `{"jsonrpc":"2.0","id":null,"method":"ping"}`, invalid},
 		{"id fraction", `{"jsonrpc":"2.0","id":1.5,"method":"ping"}`, invalid},
 		{"id true", `{"jsonrpc":"2.0","id":true,"method":"ping"}`, invalid},
