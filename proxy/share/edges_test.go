@@ -153,6 +153,23 @@ func TestAQuestionIsTakenBack(t *testing.T) {
 	})
 }
 
+// TestOtherNotificationsStay: on a link that many use they could be about another's call.
+func TestOtherNotificationsStay(t *testing.T) {
+	in(t, Options{}, func(t *testing.T, b *bed) {
+		one := b.join("", "one", `{}`)
+		b.server(1).took()
+		for _, method := range []string{"$/cancelRequest", "resources/unsubscribe", "notifications/x"} {
+			msg, env := message(`{"jsonrpc":"2.0","method":"` + method + `","params":{"id":1}}`)
+			if refused := one.place.Tell(msg, env); refused != nil {
+				t.Errorf("%s: %v", method, refused)
+			}
+		}
+		if sent := b.server(1).took(); len(sent) != 1 || !has(sent, "notifications/x") {
+			t.Errorf("the server was sent %q", sent)
+		}
+	})
+}
+
 // TestACallBesideItsInitialize: is refused or served, and nothing in between.
 func TestACallBesideItsInitialize(t *testing.T) {
 	for range 500 {

@@ -1,6 +1,7 @@
 package share
 
 import (
+	"bytes"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -206,9 +207,11 @@ func (m *member) Cancel(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *ref
 
 // Tell passes a notification on. What belongs to the link and not to a client
 // stays here: it was initialized by the gate, and knows no roots but those that
-// leased links were told.
+// leased links were told. So does what has no name of a notification of the
+// protocol's ($/cancelRequest, or a method without an id): some servers act on
+// it, and it may name what is another client's.
 func (m *member) Tell(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
-	own := string(env.Method) == mcp.MethodInitialized
+	own := string(env.Method) == mcp.MethodInitialized || !bytes.HasPrefix(env.Method, []byte("notifications/"))
 	if string(env.Method) == mcp.MethodRootsChanged {
 		m.forgetRoots()
 		own = !m.group.options.Principal
