@@ -214,13 +214,16 @@ func modernMessage(msg []byte, env *wire.Envelope) (bool, *refusal.Refusal) {
 	return true, guard.CheckModernMessage(msg, env)
 }
 
+// usualLines is room in bytes for what mostly is forwarded of a header.
+const usualLines = 256
+
 // forwarded is what a tool server that is spoken to over HTTP is to see of the
-// request's header; nil for other servers.
+// request's header, which may be nothing; nil for other servers.
 func (g *Gate) forwarded(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor) []byte {
 	if !at.server.forwards {
 		return nil
 	}
-	return g.guard.AppendForwarded(nil, &ctx.Request.Header, visitor)
+	return g.guard.AppendForwarded(make([]byte, 0, usualLines), &ctx.Request.Header, visitor)
 }
 
 // check is the guard's second part with this gate's limit.

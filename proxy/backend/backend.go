@@ -103,7 +103,8 @@ type Reply struct {
 // client's HTTP request.
 type Forwarder interface {
 	// SendWith is Send with the end-to-end header lines of the client's request,
-	// each ended by CRLF. header is not kept. Where its first line is
+	// each ended by CRLF. header is not kept; it is empty where there are none,
+	// and what the gate says by itself is sent with Send. Where its first line is
 	// Mcp-Protocol-Version the message is of a modern revision and stands alone:
 	// it belongs to no session, and header has all that the revision asks for.
 	SendWith(msg *wire.Buffer, header []byte) error

@@ -193,9 +193,9 @@ func (l *Link) Send(msg *wire.Buffer) *refusal.Refusal {
 }
 
 // send gives msg to the connection, with what came with it where the
-// connection has a use for that.
+// connection has a use for that. Nothing came with what the gate says by itself.
 func (l *Link) send(msg *wire.Buffer) error {
-	if l.forwarder != nil && len(msg.Header) > 0 {
+	if l.forwarder != nil && msg.Header != nil {
 		return l.forwarder.SendWith(msg, msg.Header)
 	}
 	return l.conn.Send(msg)

@@ -32,8 +32,8 @@ type Buffer struct {
 	B []byte
 
 	// Header is what stood in the HTTP request that the message came in, as
-	// header lines, where the server is to see it. It is not kept with the
-	// memory, and not counted.
+	// header lines, where the server is to see it; nil where the message came in
+	// none. It is not kept with the memory, and not counted.
 	Header []byte
 
 	budget  Budget // that was charged, nil where none was

@@ -64,8 +64,15 @@ func newConn(b *Backend, r backend.Receiver) *conn {
 	return c
 }
 
-// Send queues msg for the server; see backend.Conn.
-func (c *conn) Send(msg *wire.Buffer) error { return c.SendWith(msg, nil) }
+// Send queues msg for the server; see backend.Conn. What comes without a
+// client's header lines the gate says by itself, for the client: the server lets
+// it in by what it lets the client in by, if at all.
+func (c *conn) Send(msg *wire.Buffer) error {
+	if grant := c.grant.Load(); grant != nil {
+		return c.SendWith(msg, *grant)
+	}
+	return c.SendWith(msg, nil)
+}
 
 // SendWith is Send with header lines; see backend.Forwarder.
 func (c *conn) SendWith(msg *wire.Buffer, header []byte) error {

@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"sync"
@@ -34,6 +35,38 @@ func TestAuthorization(t *testing.T) {
 	defer mu.Unlock()
 	if got, want := fmt.Sprintf("%q", seen), `["POST Bearer a 1" "POST Bearer b 2" "GET Bearer b " "DELETE Bearer b "]`; got != want {
 		t.Errorf("the server saw\n%s, want\n%s", got, want)
+	}
+}
+
+// TestGateIsLetIn: what the gate says by itself is let in as the client is, and
+// what a client says with what it says itself.
+func TestGateIsLetIn(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[string]string{}
+	s := newScript(t, func(r *http.Request, body string) text {
+		var m struct{ Method string }
+		_ = json.Unmarshal([]byte(body), &m) // a GET has none
+		mu.Lock()
+		seen[m.Method] = r.Header.Get("Authorization")
+		mu.Unlock()
+		if m.Method == "initialize" {
+			return reply(200, jsonType+"Mcp-Session-Id: s\r\n", okBody)
+		}
+		return answering(r, body)
+	})
+	l := open(t, newBackend(t, s.URL))
+	l.sayWith(t, "Authorization: Bearer a\r\n", `{"jsonrpc":"2.0","id":1,"method":"initialize"}`)
+	l.Want(t, okBody)
+	if err := l.Send(contract.Message(`{"jsonrpc":"2.0","method":"gate"}`)); err != nil {
+		t.Fatal(err)
+	}
+	l.sayWith(t, "", `{"jsonrpc":"2.0","method":"client"}`)
+	contract.Eventually(t, "all is there", func() bool { return len(s.requests()) == 3 })
+	l.Close(context.Background())
+	mu.Lock()
+	defer mu.Unlock()
+	if seen["gate"] != "Bearer a" || seen["client"] != "" {
+		t.Errorf("the server was shown %q", seen)
 	}
 }
 

@@ -40,7 +40,7 @@ func legacyHeader(lines []byte) []byte {
 	if !containsFold(lines, mcp.HeaderParam) {
 		return lines
 	}
-	var kept []byte
+	kept := []byte{} // not nil: they are a client's, be there any or none
 	eachLine(lines, func(line []byte) {
 		if !hasPrefixFold(line, mcp.HeaderParam) {
 			kept = append(kept, line...)
