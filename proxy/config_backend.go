@@ -185,9 +185,9 @@ var ownPaths = []string{"/mcp", "/sse", "/messages", "/ws", "/servers", "/health
 // checkPass takes a path that all readers read alike: there is nothing in it to
 // decode or to clean.
 func checkPass(p string) string {
-	plain := func(c rune) bool { return c > ' ' && c < 0x7f && !strings.ContainsRune(`%?#*\"<>`, c) }
+	plain := func(c rune) bool { return c > ' ' && c < 0x7f && !strings.ContainsRune(`%?#*;\"<>`, c) }
 	if !strings.HasPrefix(p, "/") || strings.ContainsFunc(p, func(c rune) bool { return !plain(c) }) {
-		return fmt.Sprintf("must be a path that starts with / and is plain, without %%, ? and *; one that ends with / lets all below it through; it is %q", p)
+		return fmt.Sprintf("must be a path that starts with / and is plain, without %%, ?, ; and *; one that ends with / lets all below it through; it is %q", p)
 	}
 	for segment := range strings.SplitSeq(strings.TrimSuffix(p[1:], "/"), "/") {
 		if segment == "." || segment == ".." || segment == "" && p != "/" {

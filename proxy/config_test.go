@@ -94,7 +94,7 @@ func usePass(url, path string) func(*Config) {
 
 func TestValidateRefuses(t *testing.T) {
 	const address = `must be HOST:PORT or unix:///PATH; it is `
-	const badPath = `backends.b.pass must be a path that starts with / and is plain, without %, ? and *; one that ends with / lets all below it through; it is `
+	const badPath = `backends.b.pass must be a path that starts with / and is plain, without %, ?, ; and *; one that ends with / lets all below it through; it is `
 	const timeout = `must be from 1ms to 10000h0m0s; it is `
 	for _, c := range []struct {
 		change func(*Config)
@@ -170,6 +170,7 @@ func TestValidateRefuses(t *testing.T) {
 		{usePass("http://x", "x"), badPath + `"x"`},
 		{usePass("http://x", "/x*"), badPath + `"/x*"`},
 		{usePass("http://x", "/%6dcp"), badPath + `"/%6dcp"`},
+		{usePass("http://x", "/x;y"), badPath + `"/x;y"`},
 		{usePass("http://x", "/x?y"), badPath + `"/x?y"`},
 		{usePass("http://x", "/x y"), badPath + `"/x y"`},
 		{usePass("http://x", `/x\y`), badPath + `"/x\\y"`},

@@ -87,5 +87,5 @@ func plainTarget(ctx *fasthttp.RequestCtx) bool {
 			}
 		}
 	}
-	return bytes.IndexByte(uri.Path(), '%') < 0
+	return !bytes.ContainsAny(uri.Path(), "%;") // some readers cut what follows a ; and take ..;x for ..
 }

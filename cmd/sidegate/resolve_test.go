@@ -221,7 +221,7 @@ func TestProblemsOfBackends(t *testing.T) {
 		{nil, "backends: {web: {command: [sh], isolation: shared, links: 300}}", `FILE:1:59: backends.web.links: must be less than --max-links, 256, since a call that may be asked something back has a link to itself; it is 300`},
 		{[]string{"--pass=/x", "--", "sh"}, "", `--pass: means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
 		{[]string{"--pass=/mcp", "--backend=http://x"}, "", `--pass: must leave /mcp to the gate itself; it is "/mcp"`},
-		{nil, "backends: {web: {url: 'http://x', pass: [/a, 'b']}}", `FILE:1:41: backends.web.pass: must be a path that starts with / and is plain, without %, ? and *; one that ends with / lets all below it through; it is "b"`},
+		{nil, "backends: {web: {url: 'http://x', pass: [/a, 'b']}}", `FILE:1:41: backends.web.pass: must be a path that starts with / and is plain, without %, ?, ; and *; one that ends with / lets all below it through; it is "b"`},
 		{[]string{"--env=A=1", "--backend=http://x"}, "", `--env: means nothing for a URL: it is a command that is given variables`},
 		{nil, "backends: {web: {url: 'http://x', env: [A=1]}, sh: {command: [sh]}}", `FILE:1:40: backends.web.env: means nothing for a URL: it is a command that is given variables`},
 		{[]string{"--public-url=example.com", "--", "sh"}, "", `--public-url: must be http://HOST[:PORT][/PATH] or https://…, without a query; it is "example.com"`},

@@ -114,7 +114,7 @@ func TestPass(t *testing.T) {
 	})
 	u.Forget()
 	t.Run("all else", func(t *testing.T) {
-		for _, path := range []string{"/", "/private", "/exact/below", "/exact/", "/.well-known", "/.well-knownx", "/.well-known/../private", "/.well-known/%2e%2e/private", "/.well-known/..%2fprivate", "/x/../exact/../private"} {
+		for _, path := range []string{"/", "/private", "/exact/below", "/exact/", "/.well-known", "/.well-knownx", "/.well-known/../private", "/.well-known/%2e%2e/private", "/.well-known/..%2fprivate", "/.well-known/..;/private", "/.well-known/..;x=y/private", "/x/../exact/../private"} {
 			resp := g.Do(t, harness.Bare("GET", path))
 			if resp.Status != 404 && resp.Status != 400 {
 				t.Errorf("%s: status %d: %s", path, resp.Status, resp.Body)
