@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -47,7 +48,7 @@ func (g *Gate) pass(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 	ctx.SetStatusCode(reply.Status)
 	for line := range bytes.SplitSeq(reply.Header, []byte("\r\n")) {
 		if name, value, ok := bytes.Cut(line, []byte(":")); ok {
-			ctx.Response.Header.AddBytesKV(name, bytes.TrimSpace(value))
+			ctx.Response.Header.AddBytesKV(name, at.within(name, bytes.TrimSpace(value)))
 		}
 	}
 	ctx.SetContentType(reply.Type)
@@ -56,6 +57,15 @@ func (g *Gate) pass(ctx *fasthttp.RequestCtx, at *place, visitor *guard.Visitor)
 		return
 	}
 	ctx.SetBodyStream(&passed{Reader: bytes.NewReader(reply.Body), release: reply.Release}, len(reply.Body))
+}
+
+// within keeps a redirect to another path of the server there, where the server
+// is served below a path: else it would lead to the default server.
+func (at *place) within(name, value []byte) []byte {
+	if at.below == "" || !strings.EqualFold(string(name), fasthttp.HeaderLocation) || !bytes.HasPrefix(value, []byte("/")) || bytes.HasPrefix(value, []byte("//")) {
+		return value
+	}
+	return append([]byte(at.below), value...)
 }
 
 // passed is a body that is paid for until it is written, or cannot be.

@@ -68,7 +68,7 @@ func (g *Gate) place(path []byte) place {
 		return place{room: rooms[d], server: s, door: d, below: prefix}
 	}
 	if len(s.config.Pass) > 0 && s.passes(string(rest)) {
-		return place{room: rooms[passDoor], server: s, door: passDoor, target: string(rest)}
+		return place{room: rooms[passDoor], server: s, door: passDoor, below: prefix, target: string(rest)}
 	}
 	return place{}
 }

@@ -82,6 +82,9 @@ func TestPass(t *testing.T) {
 		if resp := g.Do(t, harness.Bare("GET", "/.well-known/moved")); resp.Status != 302 || strings.Contains(resp.Header.Get("Location"), u.Addr) {
 			t.Errorf("status %d, Location %q", resp.Status, resp.Header.Get("Location"))
 		}
+		if resp := g.Do(t, harness.Bare("GET", "/servers/default/.well-known/moved")); resp.Header.Get("Location") != "/servers/default/.well-known/there" {
+			t.Errorf("by the server's name: Location %q", resp.Header.Get("Location"))
+		}
 	})
 	t.Run("what is said of a body", func(t *testing.T) {
 		u.Forget()
