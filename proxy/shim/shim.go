@@ -36,7 +36,7 @@ type Options struct {
 	Backend        backend.Backend // starts the children; its connections have SendWait
 	AllowUIDs      []uint32        // the users who may connect
 	MaxConnections int
-	MaxMessage     int           // bytes of a message from the peer
+	MaxMessage     int           // bytes of a message from the peer, before the gate has added to it
 	MaxQueue       int           // bytes of memory in messages that wait, for each connection and direction
 	StopTimeout    time.Duration // as the backend's
 	Grace          time.Duration // for calls in flight once Run's context is done

@@ -134,6 +134,22 @@ func TestChildThatDoesNotRead(t *testing.T) {
 	}
 }
 
+// TestMessageThatHasGrown: a client's message that is as long as may be, and to
+// which the gate has added what it adds, ends no connection.
+func TestMessageThatHasGrown(t *testing.T) {
+	r := start(t, `n=$(head -n 1 | wc -c); echo "{\"jsonrpc\":\"2.0\",\"method\":\"got\",\"params\":[$n]}"; cat >/dev/null`)
+	c := r.dial(t)
+	const frame = `{"jsonrpc":"2.0","id":18446744073709551615,"method":"x","params":[""]}`
+	size := 1<<20 + added
+	line := frame[:len(frame)-3] + strings.Repeat("p", size-len(frame)) + frame[len(frame)-3:] + "\n"
+	if _, err := io.WriteString(c, line); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(got, fmt.Sprintf(`[%d]`, size+1)) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // TestGrace: a call that is still in flight when the grace has run out is cut
 // and told of; one that was answered is not.
 func TestGrace(t *testing.T) {
