@@ -213,9 +213,9 @@ func TestQuestionsBeforeACall(t *testing.T) {
 	})
 }
 
-// TestQuestionsOfOthers: what a server asks late could be about whoever used
-// the link before, and does not reach another.
-func TestQuestionsOfOthers(t *testing.T) {
+// TestALateQuestionIsNoOtherClients: what a server asks behind its answer may be
+// about the call that it has answered. It does not go to who uses the link next.
+func TestALateQuestionIsNoOtherClients(t *testing.T) {
 	in(t, Options{}, func(t *testing.T, b *bed) {
 		one, two := b.join("", "one", asking), b.join("", "two", asking)
 		l := one.tool("1")
@@ -223,10 +223,24 @@ func TestQuestionsOfOthers(t *testing.T) {
 		s.says(`{"jsonrpc":"2.0","id":2,"result":{}}`)
 		l.want(`"result"`)
 		s.took()
-		s.says(`{"jsonrpc":"2.0","id":"secret","method":"elicitation/create"}`)
-		two.tool("2")
-		two.heard()
-		s.wantTook(`"id":"secret","error":{"code":-32601`, `"method":"tools/call"`)
+		s.says(`{"jsonrpc":"2.0","id":"of one","method":"elicitation/create"}`)
+		s.says(`{"jsonrpc":"2.0","id":"of all","method":"roots/list"}`)
+		two.tool("1")
+		b.wantLinks(2, 2)
+		two.heard(`call 1: {"jsonrpc":"2.0","id":"of all","method":"roots/list"}`)
+		if sent := s.took(); !has(sent, `"id":"of one","error":{"code":-32601`) {
+			t.Errorf("the server was answered %q", sent)
+		}
+	})
+	in(t, Options{}, func(t *testing.T, b *bed) {
+		one := b.join("", "one", asking)
+		one.tool("1")
+		s := b.server(2)
+		s.says(`{"jsonrpc":"2.0","id":2,"result":{}}`)
+		synctest.Wait()
+		s.says(`{"jsonrpc":"2.0","id":"of one","method":"elicitation/create"}`)
+		one.tool("2")
+		one.heard(`call 2: {"jsonrpc":"2.0","id":"of one","method":"elicitation/create"}`)
 	})
 }
 

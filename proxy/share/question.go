@@ -20,8 +20,14 @@ type question struct {
 	msg   *wire.Buffer
 	env   wire.Envelope
 	roots bool
+	of    owner // who has used the link before, and whom alone it may concern; zero: it concerns whoever comes
 	timer *time.Timer
 }
+
+// concerns tells whether the question may be put to a session. What is asked
+// behind the answer to a call may hold what only that call's client is to see;
+// to ask for roots says nothing.
+func (q *question) concerns(m *member) bool { return q.roots || q.of == owner{} || q.of == m.owner }
 
 // question gives a server's request to the client whose call has the link to
 // itself. Without such a call it waits for the link's next one, for a while.
@@ -48,6 +54,9 @@ func (t *tenant) question(msg *wire.Buffer, env *wire.Envelope) {
 	case m == nil:
 		q := &question{msg: msg, roots: roots}
 		_ = q.env.Scan(msg.B) // as it was; the texts of env are the caller's
+		if t.only != nil {
+			q.of = t.only.owner
+		}
 		q.timer = time.AfterFunc(attendance, func() { t.unattended(q) })
 		t.waiting = append(t.waiting, q)
 	case roots:
@@ -170,22 +179,21 @@ func (t *tenant) Send(msg *wire.Buffer) *refusal.Refusal {
 	return refused
 }
 
-// unwait takes the questions that wait, for a call of m's. What could tell of
-// another client is answered by the gate.
+// unwait takes the questions that wait, for a call of m's. Those that are
+// another client's are answered by the gate: who could be asked has not come.
 func (t *tenant) unwait(m *member) []*question {
 	t.group.mu.Lock()
 	waiting := t.waiting
 	t.waiting = nil
-	private := !t.group.options.Principal && !t.sole(m)
 	var ours, others []*question
 	for _, q := range waiting {
 		q.timer.Stop() // one that has run already finds the question gone
-		switch {
-		case q.roots:
-			t.told, t.toldAt = m.owner, time.Now()
-		case private:
+		if !q.concerns(m) {
 			others = append(others, q)
 			continue
+		}
+		if q.roots {
+			t.told, t.toldAt = m.owner, time.Now()
 		}
 		ours = append(ours, q)
 	}
