@@ -26,7 +26,8 @@ type seat struct {
 	listen   *listen // that has the seat to itself, nil for another
 	place    share.Place
 
-	about   *about // what the server says of itself, nil before it is open
+	about   *about        // what the server says of itself, nil before it is open
+	failed  *link.Failure // why it could not be opened, nil where it could or that is not known
 	waiting []func(*link.Failure)
 	calls   map[*link.Call]*call // by the server's leg
 	uses    int                  // who needs the seat at present
@@ -183,13 +184,12 @@ func (s *seat) whenOpen(then func(*link.Failure)) {
 		d.mu.Unlock()
 		return
 	}
-	open := s.about != nil
-	d.mu.Unlock()
-	if open {
-		then(nil)
-	} else {
-		then(&link.Failure{Refused: refusal.EndedShared})
+	failed := s.failed
+	if s.about == nil && failed == nil {
+		failed = &link.Failure{Refused: refusal.EndedShared}
 	}
+	d.mu.Unlock()
+	then(failed)
 }
 
 // opened notes what came of the initialize. A level is told before the first
@@ -211,7 +211,7 @@ func (s *seat) ready(a *about, failed *link.Failure) {
 	d := s.desk
 	d.mu.Lock()
 	waiting := s.waiting
-	s.about, s.waiting = a, nil
+	s.about, s.failed, s.waiting = a, failed, nil
 	leaves := failed != nil && s.retire()
 	d.mu.Unlock()
 	for _, then := range waiting {
