@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"sidegate/proxy/mcp"
+	"sidegate/proxy/wire"
 )
 
 // What stands round a value that is no plain ASCII. Case matters.
@@ -36,6 +37,22 @@ func Name(method, name, uri []byte) (value []byte, ok bool) {
 		return uri, true
 	}
 	return nil, false
+}
+
+// Task is what Mcp-Name has to say of a request about a task, with which the
+// server that has the task is found: params.taskId, nil for any other request
+// (SEP-2663, "Streamable HTTP: Routing Headers"). msg has passed the scan.
+func Task(method, msg []byte, params wire.Span) []byte {
+	switch string(method) {
+	case "tasks/get", "tasks/update", "tasks/cancel":
+	default:
+		return nil
+	}
+	id := text(wire.Find(msg, params, "taskId").Of(msg))
+	if id == "" {
+		return nil
+	}
+	return []byte(id)
 }
 
 // AppendStandard appends the header lines that every request of a modern

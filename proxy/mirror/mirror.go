@@ -140,6 +140,10 @@ func (d *Desk) fill(c *link.Call, from share.Caller, msg *wire.Buffer, env *wire
 func (d *Desk) pass(c *link.Call, from share.Caller, msg *wire.Buffer, env *wire.Envelope, params []headers.Param) *refusal.Refusal {
 	if d.http {
 		name, has := headers.Name(env.Method, env.Name, env.URI)
+		if !has {
+			name = headers.Task(env.Method, msg.B, env.Params)
+			has = name != nil
+		}
 		lines := make([]byte, 0, 128+len(env.Method)+len(name)+len(msg.Header))
 		lines = headers.AppendStandard(lines, env.Method, name, has && name != nil)
 		lines = headers.AppendParams(lines, params, env.Arguments.Of(msg.B))

@@ -36,6 +36,10 @@ func TestStandard(t *testing.T) {
 		{mcp.MethodGetPrompt, `"name":"pé"`, "Mcp-Method: prompts/get\r\nMcp-Name: =?base64?cMOp?=\r\n"},
 		{mcp.MethodReadResource, `"uri":"file:///a","name":"b"`, "Mcp-Method: resources/read\r\nMcp-Name: file:///a\r\n"},
 		{mcp.MethodListTools, `"a":1`, "Mcp-Method: tools/list\r\n"},
+		{"tasks/get", `"taskId":"t-1"`, "Mcp-Method: tasks/get\r\nMcp-Name: t-1\r\n"},
+		{"tasks/update", `"taskId":"t\u00e9","inputResponses":{}`, "Mcp-Method: tasks/update\r\nMcp-Name: =?base64?dMOp?=\r\n"},
+		{"tasks/cancel", `"taskId":1`, "Mcp-Method: tasks/cancel\r\n"},
+		{"x/get", `"taskId":"t-1"`, "Mcp-Method: x/get\r\n"},
 	} {
 		for _, http := range []bool{true, false} {
 			b := newBed(t, Options{HTTP: http}, nil)
