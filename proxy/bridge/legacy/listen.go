@@ -31,6 +31,9 @@ const (
 	// all its sessions.
 	firstPause = time.Second
 	lastPause  = time.Minute
+	// soundListen is how long a listen lasts that was worth opening. Some servers
+	// acknowledge each and end it at once.
+	soundListen = time.Minute
 )
 
 // listening is what a place listens for: one subscriptions/listen at a time, and
@@ -43,7 +46,7 @@ type listening struct {
 	current *listener       // acknowledged, nil for none
 	next    *listener       // sent, nil for none
 	dirty   bool            // the filter has changed since next was sent
-	pause   time.Duration   // before the last attempt, 0 after one that succeeded
+	pause   time.Duration   // before the last attempt, 0 after one that has lasted
 	retry   *time.Timer     // of that pause, nil before there was one
 }
 
@@ -55,6 +58,7 @@ type listener struct {
 	uris  []string // that it asks for
 	waits []*call  // that are answered with its acknowledgement
 	timer *time.Timer
+	since time.Time // its acknowledgement
 }
 
 // A filter is what a listen asks for, and what is acknowledged of it.
@@ -272,7 +276,7 @@ func (l *listener) acknowledge(honoured map[string]bool) {
 	}
 	l.timer.Stop()
 	old := p.current
-	p.current, p.next, p.pause = l, nil, 0
+	p.current, p.next, l.since = l, nil, time.Now()
 	for _, uri := range l.uris {
 		if _, still := p.uris[uri]; still && honoured[uri] {
 			p.uris[uri] = true
@@ -330,6 +334,9 @@ func (p *place) ended(l *listener, why []byte) {
 		}
 	case p.current:
 		p.current = nil
+		if time.Since(l.since) >= soundListen {
+			p.pause = 0
+		}
 	default:
 		p.mu.Unlock()
 		return

@@ -207,6 +207,37 @@ func TestListenIsReopened(t *testing.T) {
 	})
 }
 
+// TestListenThatDoesNotLast: a server that acknowledges each listen and ends it
+// is not asked again at the same pace for ever; after one that has lasted, the
+// next is opened soon.
+func TestListenThatDoesNotLast(t *testing.T) {
+	run(t, `{}`, func(b *bed) {
+		b.tell("notifications/initialized")
+		reopened := func() time.Duration {
+			b.acknowledge(b.last(), "")
+			b.result(b.last(), `{}`)
+			n, start := b.count(), time.Now()
+			for b.count() == n {
+				time.Sleep(50 * time.Millisecond)
+			}
+			return time.Since(start)
+		}
+		for i := range 8 {
+			if d, least := reopened(), min(firstPause<<i, lastPause); d < least {
+				b.t.Errorf("attempt %d after %v, want %v at least", i, d, least)
+			}
+		}
+		b.acknowledge(b.last(), "")
+		time.Sleep(soundListen)
+		b.result(b.last(), `{}`)
+		n := b.count()
+		time.Sleep(2 * firstPause)
+		if b.count() != n+1 {
+			b.t.Error("a listen that had lasted was not opened again soon")
+		}
+	})
+}
+
 // TestLeaveWhileItListens: in every state of a listen.
 func TestLeaveWhileItListens(t *testing.T) {
 	for name, f := range map[string]func(*bed){
