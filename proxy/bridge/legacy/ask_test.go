@@ -175,6 +175,20 @@ func TestRoundLimit(t *testing.T) {
 	})
 }
 
+// TestNullState: a state of null is none, and does not go back.
+func TestNullState(t *testing.T) {
+	run(t, everything, func(b *bed) {
+		l, _ := b.call("7", "tools/call", `{}`)
+		b.result(b.last(), `{"resultType":"input_required","requestState":null,"inputRequests":{"b":{"method":"roots/list"}}}`)
+		b.reply(b.question(0), `"result":{"roots":[]}`)
+		if got := b.last().text; !strings.HasSuffix(got, `"inputResponses":{"b":{"roots":[]}}}}`) {
+			b.t.Errorf("retried with %s", got)
+		}
+		b.result(b.last(), `{"resultType":"complete","content":[]}`)
+		l.want(`"result":{"content":[]}`)
+	})
+}
+
 // TestEndsBetweenRounds: cancelled while a question is open or a pause lasts,
 // and refused at the next round.
 func TestEndsBetweenRounds(t *testing.T) {

@@ -24,7 +24,9 @@ func read(msg []byte, result wire.Span) (f found) {
 		case "inputRequests":
 			f.inputRequests = m.Value
 		case "requestState":
-			f.requestState = m.Value
+			if string(m.Value.Of(msg)) != "null" { // as some servers write what they do not say: it must not go back
+				f.requestState = m.Value
+			}
 		case "tools":
 			f.tools = m.Value
 		case "structuredContent":
