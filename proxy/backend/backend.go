@@ -120,6 +120,16 @@ type Canceller interface {
 	Cancel(id []byte) bool
 }
 
+// A Hearer is a Conn on which a server cannot at all times say what belongs to
+// no call. Over HTTP that needs a stream, which many servers do not have and any
+// may break (2025-11-25, basic/transports, "Listening for Messages from the
+// Server"); on other connections it is always possible.
+type Hearer interface {
+	// Hears is 0 while the server cannot, else a number that is another one after
+	// each time in between when it could not.
+	Hears() uint64
+}
+
 // A Relater is a Receiver that wants to know to which request a message
 // belongs. Over HTTP each request of a modern revision has a response of its
 // own, and so has what comes in it.

@@ -54,6 +54,7 @@ type Link struct {
 	conn      backend.Conn
 	forwarder backend.Forwarder // the connection, where it is one
 	canceller backend.Canceller // likewise
+	hearer    backend.Hearer    // likewise
 
 	mu     sync.Mutex
 	owner  Owner
@@ -85,11 +86,21 @@ func (l *Link) Attach(c backend.Conn) {
 	l.conn = c
 	l.forwarder, _ = c.(backend.Forwarder)
 	l.canceller, _ = c.(backend.Canceller)
+	l.hearer, _ = c.(backend.Hearer)
 }
 
 // Relates tells whether the connection says to which request of a modern
 // revision belongs what it brings: so it is over HTTP, and nowhere else.
 func (l *Link) Relates() bool { return l.canceller != nil }
+
+// Hears is 0 while the server cannot say what belongs to no call; see
+// backend.Hearer.
+func (l *Link) Hears() uint64 {
+	if l.hearer == nil {
+		return 1
+	}
+	return l.hearer.Hears()
+}
 
 // Lease gives the link an owner. It is refused where the link has ended.
 func (l *Link) Lease(o Owner) *refusal.Refusal {

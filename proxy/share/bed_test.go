@@ -49,6 +49,13 @@ func (s *server) Send(msg *wire.Buffer) error {
 
 func (s *server) Close(context.Context) {}
 
+// Hears implements backend.Hearer.
+func (s *server) Hears() uint64 {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	return s.b.hears
+}
+
 // says hands over what the server says.
 func (s *server) says(format string, args ...any) {
 	msg, env := message(fmt.Sprintf(format, args...))
@@ -75,6 +82,7 @@ type bed struct {
 	mu      sync.Mutex
 	init    string // the answer to initialize, "" for none
 	most    int    // links at once
+	hears   uint64 // see backend.Hearer
 	servers []*server
 	dropped map[string]int
 }
@@ -82,7 +90,7 @@ type bed struct {
 const defaultInit = `{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"logging":{},"tasks":{}}}}`
 
 func newBed(t *testing.T, o Options) *bed {
-	b := &bed{t: t, init: defaultInit, most: 100, dropped: map[string]int{}}
+	b := &bed{t: t, init: defaultInit, most: 100, hears: 1, dropped: map[string]int{}}
 	o.Dropped = func(what string) {
 		b.mu.Lock()
 		defer b.mu.Unlock()

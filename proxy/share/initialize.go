@@ -19,9 +19,6 @@ func (g *Group) initialize(ctx context.Context, k *kind, s *slot) (*tenant, *lin
 		return nil, &link.Failure{Refused: notTaken(err)}
 	}
 	t := &tenant{group: g, kind: k, slot: s, link: l, born: time.Now(), since: time.Now()}
-	if kept := g.options.Cache; kept != nil {
-		t.space = kept.Space()
-	}
 	l.Share()
 	failed := &link.Failure{Refused: refusal.Start}
 	if l.Lease(t) == nil {

@@ -16,6 +16,8 @@ import (
 // only that gave it out, and the list of another link, or of a server that was
 // started again, may be another one. That all who share a link are given the
 // same list is what sharing means (--isolation): links of a kind count as alike.
+// While a server has no stream on which it could tell of a change, as over HTTP
+// many have none, nothing is kept: it would stay for an hour.
 
 // lists is the key of a request for a list that may be kept; ok is false where
 // the server has to be asked for this caller alone.
@@ -24,7 +26,27 @@ func (m *member) lists(t *tenant, msg *wire.Buffer, env *wire.Envelope) (key cac
 	if m.group.options.Cache == nil || !t.tells[method] || m.hasLevel() {
 		return key, false
 	}
-	return cache.NewKey(t.space, method, msg, env)
+	space, ok := t.keeps()
+	if !ok {
+		return key, false
+	}
+	return cache.NewKey(space, method, msg, env)
+}
+
+// keeps is the space of what is kept of a link's lists. There is none while the
+// server could not say that they have changed, and another one after that.
+func (t *tenant) keeps() (space uint64, ok bool) {
+	hears, g := t.link.Hears(), t.group
+	if hears == 0 {
+		return 0, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.hears != hears {
+		g.options.Cache.Forget(t.space)
+		t.space, t.hears = g.options.Cache.Space(), hears
+	}
+	return t.space, true
 }
 
 // list answers a request for a list from what is kept, or from what is fetched

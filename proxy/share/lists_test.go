@@ -1,6 +1,7 @@
 package share
 
 import (
+	"fmt"
 	"testing"
 
 	"sidegate/proxy/cache"
@@ -77,6 +78,29 @@ func TestALinkKnowsItsOwnLists(t *testing.T) {
 		b.server(3).wantLists(1)
 		b.server(3).says(`{"jsonrpc":"2.0","id":2,"result":{"of":3}}`)
 		anew.want(`"of":3`)
+	})
+}
+
+// TestUnheardChanges: a list is kept only while the server can say that it has
+// changed, and not beyond a time when it could not.
+func TestUnheardChanges(t *testing.T) {
+	inTelling(t, Options{}, func(t *testing.T, b *bed) {
+		one, id := b.join("", "one", `{}`), 1
+		s := b.server(1)
+		for i, step := range []struct {
+			hears uint64
+			asked int
+		}{{0, 1}, {0, 1}, {1, 1}, {1, 0}, {0, 1}, {2, 1}, {2, 0}} {
+			b.mu.Lock()
+			b.hears = step.hears
+			b.mu.Unlock()
+			l := one.call(fmt.Sprint(i), "tools/list", `{}`)
+			s.wantLists(step.asked)
+			if id += step.asked; step.asked > 0 {
+				s.says(`{"jsonrpc":"2.0","id":%d,"result":{"tools":[]}}`, id)
+			}
+			l.want(`"tools":[]`)
+		}
 	})
 }
 

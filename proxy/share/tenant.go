@@ -29,8 +29,9 @@ type tenant struct {
 	id      wire.Span
 	logging bool            // the server has declared it
 	tells   map[string]bool // the methods of lists, where the server says when they change
-	space   uint64          // of what is kept of this link's answers
 
+	space   uint64 // of what is kept of this link's answers
+	hears   uint64 // what the link said it heard when the space was begun
 	dead    bool
 	client  *member    // whose call has the link to itself
 	call    *link.Call // that call

@@ -30,6 +30,7 @@ type conn struct {
 	grant atomic.Pointer[[]byte]   // the Authorization line that the client sent last; nil: none
 	post  atomic.Pointer[[]byte]   // how a POST begins
 	old   atomic.Pointer[exchange] // the stream of HTTP+SSE, nil with Streamable HTTP
+	hears atomic.Uint64            // see Hears
 
 	mu        sync.Mutex
 	queue     []*exchange
@@ -53,6 +54,7 @@ var (
 	_ backend.Conn      = (*conn)(nil)
 	_ backend.Forwarder = (*conn)(nil)
 	_ backend.Canceller = (*conn)(nil)
+	_ backend.Hearer    = (*conn)(nil)
 )
 
 func newConn(b *Backend, r backend.Receiver) *conn {

@@ -153,6 +153,15 @@ func (c *conn) sleep(d time.Duration) bool {
 	}
 }
 
+// Hears tells whether there is a stream for what belongs to no call; see
+// backend.Hearer. That of HTTP+SSE lasts as long as the connection.
+func (c *conn) Hears() uint64 {
+	if c.old.Load() != nil {
+		return 1
+	}
+	return c.hears.Load()
+}
+
 // listen holds the stream on which the server says what belongs to no call, as
 // long as the connection lives and the server has such a stream.
 // (2025-11-25, basic/transports, "Listening for Messages from the Server")
@@ -160,6 +169,7 @@ func (c *conn) listen() {
 	x := c.backend.exchange(c)
 	c.enlist(x)
 	defer c.done(x)
+	streams := uint64(0)
 	for tries := 0; c.ctx.Err() == nil; tries++ {
 		begun := time.Now()
 		err := x.ask("GET", x.lastID)
@@ -167,7 +177,11 @@ func (c *conn) listen() {
 		case err != nil:
 			x.leave(false)
 		case x.head.status == 200 && x.head.isType("text/event-stream"):
-			if _ = x.readEvents(); x.retry > 0 || time.Since(begun) > soundStream {
+			streams++
+			c.hears.Store(streams)
+			_ = x.readEvents()
+			c.hears.Store(0)
+			if x.retry > 0 || time.Since(begun) > soundStream {
 				tries = 0
 			}
 		default:

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"sidegate/proxy/backend/contract"
@@ -130,6 +131,38 @@ func TestListen(t *testing.T) {
 	if got := fmt.Sprintf("%q", asked); got != `["" "1" "1" "" ""]` {
 		t.Errorf("asked from %s", got)
 	}
+}
+
+// TestHears: what a server says unasked is heard while there is a stream for it,
+// and each stream is told from the one before.
+func TestHears(t *testing.T) {
+	t.Parallel()
+	var streams atomic.Int32
+	s := newScript(t, func(r *http.Request, body string) text {
+		switch {
+		case r.Method != "GET":
+			return answering(r, body)
+		case streams.Add(1) <= 2: // it stays open
+			return text{eventsType + "retry: 1\n\n", false}
+		}
+		return reply(405, "", "")
+	})
+	l := open(t, newBackend(t, s.URL))
+	l.say(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`)
+	l.Want(t, `"id":1`)
+	if l.Hears() != 0 {
+		t.Error("heard without a stream")
+	}
+	l.say(t, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+	for _, want := range []uint64{1, 2, 0} {
+		contract.Eventually(t, fmt.Sprintf("Hears is %d", want), func() bool { return l.Hears() == want })
+		s.cut()
+	}
+	l.old.Store(new(exchange)) // as with HTTP+SSE
+	if l.Hears() == 0 {
+		t.Error("the stream of HTTP+SSE counts as none")
+	}
+	l.old.Store(nil)
 }
 
 // TestStreamAfterTheAnswer: what a server says behind an answer still counts,
