@@ -19,7 +19,9 @@ type runner interface{ Run(ctx context.Context) }
 // pair of eras its own way, and in front of them who finds out which is which.
 func (g *Gate) joinEras(s *server) {
 	c := s.config
-	direct := share.NewDirect(share.DirectOptions{Shared: c.Isolation == IsolationShared, Links: c.Links, Dropped: g.dropped}, s.pool)
+	direct := share.NewDirect(share.DirectOptions{
+		Shared: c.Isolation == IsolationShared, Links: c.Links, Works: g.config.IdleTimeout, Dropped: g.dropped,
+	}, s.pool)
 	ofModern := mirror.New(g.cached(s, direct), mirror.Options{HTTP: s.forwards})
 	ofLegacy, grouped := g.newSharers(s)
 	finder := era.NewFinder(era.FinderOptions{

@@ -15,8 +15,9 @@ import (
 
 // DirectOptions never change.
 type DirectOptions struct {
-	Shared  bool // links are for everybody; else each caller has one of its own
-	Links   int  // at most so many where Shared
+	Shared  bool          // links are for everybody; else each caller has one of its own
+	Links   int           // at most so many where Shared
+	Works   time.Duration // how long a link is kept unused that has made a task, if that is longer than others are
 	Dropped func(what string)
 }
 
@@ -40,6 +41,7 @@ type Direct struct {
 	adopted []*route                // that nobody has needed yet
 	busy    []*route                // each of a call that has it to itself
 	idle    []*route                // of calls that had them to themselves; the one used last is last
+	handles handles                 // that links have given out
 	queue   []*standby              // calls that wait for a link to themselves, oldest first
 	waits   map[*link.Call]*standby // all calls that wait for a link
 	taking  int                     // starts that wait for the pool
@@ -89,13 +91,33 @@ func (d *Direct) Call(c *link.Call, from Caller, msg *wire.Buffer, env *wire.Env
 	if from.Session != "" {
 		who.principal = ""
 	}
-	if !env.LogLevel.Empty() && !d.relates.Load() {
+	if aboutTask(env.Method) {
+		if r := d.tasked(who, brought(msg.B, env)); r != nil {
+			return r.send(c, msg, env)
+		}
+	} else if !env.LogLevel.Empty() && !d.relates.Load() {
 		return d.alone(c, who, msg, env)
 	}
-	if d.options.Shared {
-		who = owner{}
+	return d.share(c, d.shared(who), msg, env)
+}
+
+// tasked is the link that runs a task, also one that a call has to itself at
+// present: what is asked about a task tells nothing that names no call. It is
+// nil where the task is not known, or is another caller's.
+func (d *Direct) tasked(who owner, task []byte) *route {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := d.handles.find(task)
+	if r == nil {
+		return nil
 	}
-	return d.share(c, who, msg, env)
+	s := d.stands[d.shared(who)]
+	shares := s != nil && slices.Contains(s.routes, r)
+	if !shares && (r.key != who || !slices.Contains(d.idle, r) && !slices.Contains(d.busy, r)) {
+		return nil
+	}
+	r.sending.Add(1)
+	return r
 }
 
 // share sends a call on a link that others use as well, now or when there is
@@ -112,7 +134,7 @@ func (d *Direct) share(c *link.Call, key owner, msg *wire.Buffer, env *wire.Enve
 		s = &stand{}
 		d.stands[key] = s
 	}
-	r := d.choose(s)
+	r := d.choose(s, d.handles.find(brought(msg.B, env)))
 	if r == nil {
 		w := &standby{call: c, msg: msg, env: places(env), key: key}
 		d.waits[c] = w
@@ -127,8 +149,14 @@ func (d *Direct) share(c *link.Call, key owner, msg *wire.Buffer, env *wire.Enve
 
 // choose finds the stand's link that has the fewest calls in flight, for a call
 // that follows, and starts one where there is none, or all are in use and there
-// may be more. d.mu is held.
-func (d *Direct) choose(s *stand) *route {
+// may be more. Where the call goes on with what the link knows has given out, it
+// is that one. d.mu is held.
+func (d *Direct) choose(s *stand, knows *route) *route {
+	if knows != nil && slices.Contains(s.routes, knows) {
+		knows.sending.Add(1)
+		knows.since = time.Now()
+		return knows
+	}
 	if len(s.routes) == 0 && len(d.adopted) > 0 {
 		s.routes = append(s.routes, d.adopted[0])
 		d.adopted = slices.Delete(d.adopted, 0, 1)
@@ -176,7 +204,7 @@ func (d *Direct) start(s *stand) {
 	for i, w := range waiting {
 		delete(d.waits, w.call)
 		if len(s.routes) > 0 {
-			to[i] = d.choose(s)
+			to[i] = d.choose(s, nil)
 		}
 	}
 	d.mu.Unlock()
@@ -267,6 +295,7 @@ func (w *standby) settle(r *route, refused *refusal.Refusal) {
 	if r == nil {
 		w.msg.Release()
 	} else {
+		_ = w.env.Scan(w.msg.B) // it has passed before, and only places were kept
 		refused = r.send(w.call, w.msg, &w.env)
 	}
 	if refused != nil {

@@ -22,6 +22,7 @@ type route struct {
 	since time.Time // when it was last seen in use
 	key   owner     // of a link that calls have to themselves: whose calls
 	leg   *solo     // of the call that has it to itself
+	works bool      // it has made a task, and may be at it though no call is in flight
 	dead  bool
 }
 
@@ -31,7 +32,16 @@ func (r *route) load() int { return int(r.sending.Load()) + r.link.InFlight() }
 // send sends a call that has chosen the link.
 func (r *route) send(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 	defer r.sending.Add(-1)
-	return r.link.Call(c, msg, env)
+	if !r.gives(c, msg.B, env) {
+		return r.link.Call(c, msg, env)
+	}
+	inner := c.Leg
+	c.Leg = &giver{inner, r}
+	refused := r.link.Call(c, msg, env)
+	if refused != nil {
+		c.Leg = inner
+	}
+	return refused
 }
 
 // asksByRequest answers what a modern server may not do.
@@ -84,6 +94,7 @@ func (d *Direct) end(r *route, why *refusal.Refusal) {
 	for _, s := range d.stands {
 		s.routes = slices.DeleteFunc(s.routes, is)
 	}
+	d.handles.forget(r)
 	d.pool.End(r.link, why)
 }
 
@@ -118,13 +129,21 @@ func (d *Direct) sweep(now time.Time) {
 	}
 	unused := d.unused()
 	for _, r := range unused {
-		if now.Sub(r.since) > linger {
+		if now.Sub(r.since) > d.lingers(r) {
 			d.end(r, refusal.SessionEnd)
 		}
 	}
 	if n := len(unused); n > 0 && d.wanted() {
 		d.end(unused[n-1], refusal.Links)
 	}
+}
+
+// lingers is how long a link is kept that nobody uses.
+func (d *Direct) lingers(r *route) time.Duration {
+	if r.works {
+		return max(linger, d.options.Works)
+	}
+	return linger
 }
 
 // wanted tells whether somebody waits for a place that there is not. d.mu is

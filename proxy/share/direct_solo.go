@@ -20,7 +20,7 @@ func (d *Direct) alone(c *link.Call, key owner, msg *wire.Buffer, env *wire.Enve
 		msg.Release()
 		return refusal.Draining
 	}
-	r := d.grab(key)
+	r := d.grab(key, d.handles.find(brought(msg.B, env)))
 	if r == nil {
 		w := &standby{call: c, msg: msg, env: places(env), key: key}
 		w.ctx, w.cancel = context.WithCancel(d.open)
@@ -35,10 +35,14 @@ func (d *Direct) alone(c *link.Call, key owner, msg *wire.Buffer, env *wire.Enve
 	return r.sendAlone(c, msg, env)
 }
 
-// grab takes a link for one call: one that was used so by the same caller, or
-// one that nobody has used. d.mu is held.
-func (d *Direct) grab(key owner) *route {
-	i := slices.IndexFunc(d.idle, func(r *route) bool { return r.key == key })
+// grab takes a link for one call: one that was used so by the same caller, the
+// one that knows what the call goes on with before others, or one that nobody has
+// used. d.mu is held.
+func (d *Direct) grab(key owner, knows *route) *route {
+	i := slices.IndexFunc(d.idle, func(r *route) bool { return r.key == key && r == knows })
+	if i < 0 {
+		i = slices.IndexFunc(d.idle, func(r *route) bool { return r.key == key })
+	}
 	switch {
 	case i >= 0:
 		r := d.idle[i]
@@ -192,6 +196,9 @@ func (s *solo) Reply(r *backend.Reply) { s.inner.Reply(r) }
 // Answer gives the link back before the client can see the answer: its next
 // call finds it free.
 func (s *solo) Answer(msg *wire.Buffer, how metrics.Outcome) {
+	if how == metrics.OK {
+		s.route.learn(msg.B)
+	}
 	s.route.desk.giveBack(s.route, how == metrics.OK || how == metrics.Failed)
 	s.inner.Answer(msg, how)
 }
