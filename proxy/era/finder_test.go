@@ -106,7 +106,7 @@ func TestProbeOverHTTP(t *testing.T) {
 		answers(unknown, "")(s, text)
 	}
 	inBed(t, Auto, true, script, func(t *testing.T, b *bed) {
-		for _, status := range []int{401, 403, 500, 502, 503, 504} {
+		for _, status := range []int{401, 403, 429, 500, 502, 503, 504} {
 			reply.Status = status
 			_, failed := b.finder.Find(t.Context(), []byte("Authorization: Bearer bad\r\n"))
 			if failed == nil || failed.Reply == nil || failed.Reply.Status != status || b.finder.Known() != nil {

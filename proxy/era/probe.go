@@ -222,13 +222,13 @@ func judge(answer []byte, list wire.Span, modern bool) (*Server, string, *link.F
 var unspoken = refusal.Server(502, "the tool server speaks none of the protocol revisions that the gate speaks; one of the two must be brought up to date")
 
 // judgeReply judges by an HTTP response that holds no answer. Who was not let
-// in, or did not get through, has learnt nothing.
+// in, did not get through, or was told to come later has learnt nothing.
 func judgeReply(failed *link.Failure) (*Server, string, *link.Failure) {
 	status := failed.Reply.Status
 	if failed.Reply.Said != 0 {
 		status = failed.Reply.Said
 	}
-	if status == 401 || status == 403 || status >= 500 || status < backend.StatusOK {
+	if status == 401 || status == 403 || status == 429 || status >= 500 || status < backend.StatusOK {
 		return nil, "", failed
 	}
 	return &Server{Legacy: true}, "its HTTP status", nil

@@ -114,7 +114,9 @@ func (d *Desk) retry(client *link.Call, who who, msg *wire.Buffer, env *wire.Env
 		l.Extend(&c.Call, time.Time{}) // before the server can go on, and ask again
 	}
 	for _, q := range taken {
-		_ = q.from.Send(q.answer) // a link that does not take it is about to end, with the call
+		if refused := q.from.Send(q.answer); refused != nil {
+			c.fail(refused) // its server would wait for ever
+		}
 	}
 	return nil
 }
