@@ -2,7 +2,6 @@ package legacy
 
 import (
 	"bytes"
-	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -46,6 +45,7 @@ type listening struct {
 	current *listener       // acknowledged, nil for none
 	next    *listener       // sent, nil for none
 	dirty   bool            // the filter has changed since next was sent
+	gap     bool            // the server has ended the last one: what has changed since was not told
 	pause   time.Duration   // before the last attempt, 0 after one that has lasted
 	retry   *time.Timer     // of that pause, nil before there was one
 }
@@ -59,14 +59,6 @@ type listener struct {
 	waits []*call  // that are answered with its acknowledgement
 	timer *time.Timer
 	since time.Time // its acknowledgement
-}
-
-// A filter is what a listen asks for, and what is acknowledged of it.
-type filter struct {
-	Tools     bool     `json:"toolsListChanged,omitempty"`
-	Prompts   bool     `json:"promptsListChanged,omitempty"`
-	Resources bool     `json:"resourcesListChanged,omitempty"`
-	URIs      []string `json:"resourceSubscriptions,omitempty"`
 }
 
 // initialized notes that the client can be told of changes.
@@ -232,9 +224,9 @@ func (l *listener) Send(msg *wire.Buffer) {
 	}
 	switch string(env.Method) {
 	case mcp.MethodAcknowledged:
-		honoured := acknowledged(msg.B, &env)
+		f := acknowledged(msg.B, &env)
 		msg.Release()
-		l.acknowledge(honoured)
+		l.acknowledge(f)
 	case mcp.MethodCancelled: // how a stdio server ends a listen
 		msg.Release()
 		p.ended(l, refusal.EndedShared.AppendJSON(nil, link.GateID))
@@ -244,31 +236,13 @@ func (l *listener) Send(msg *wire.Buffer) {
 	}
 }
 
-// tell passes a notification on as a legacy server would say it.
-func (l *listener) tell(msg *wire.Buffer, env *wire.Envelope) {
-	if !env.SubscriptionID.Empty() {
-		shrink(msg, env.Meta, without(msg.B, mcp.MetaSubscriptionID))
-		if err := env.Scan(msg.B); err != nil {
-			panic("BUG: " + err.Error()) // it has only lost a member
-		}
-	}
-	l.place.client.Unasked(nil, nil, msg, env)
-}
-
-// acknowledged reads which resources the server will tell of.
-func acknowledged(msg []byte, env *wire.Envelope) map[string]bool {
-	var f filter
-	_ = json.Unmarshal(wire.Find(msg, env.Params, "notifications").Of(msg), &f) // what cannot be read is not acknowledged
+// acknowledge makes the listener the current one, and ends the one before.
+func (l *listener) acknowledge(f filter) {
+	p := l.place
 	honoured := make(map[string]bool, len(f.URIs))
 	for _, uri := range f.URIs {
 		honoured[uri] = true
 	}
-	return honoured
-}
-
-// acknowledge makes the listener the current one, and ends the one before.
-func (l *listener) acknowledge(honoured map[string]bool) {
-	p := l.place
 	p.mu.Lock()
 	if p.next != l {
 		p.mu.Unlock()
@@ -277,9 +251,16 @@ func (l *listener) acknowledge(honoured map[string]bool) {
 	l.timer.Stop()
 	old := p.current
 	p.current, p.next, l.since = l, nil, time.Now()
+	gap := p.gap
+	p.gap = false
+	f = p.both(f)
+	var missed []string
 	for _, uri := range l.uris {
-		if _, still := p.uris[uri]; still && honoured[uri] {
+		if before, still := p.uris[uri]; still && honoured[uri] {
 			p.uris[uri] = true
+			if before && gap {
+				missed = append(missed, uri)
+			}
 		} else if still {
 			delete(p.uris, uri)
 		}
@@ -299,6 +280,9 @@ func (l *listener) acknowledge(honoured map[string]bool) {
 		default:
 			fail(c.client, mcp.CodeInvalidParams, "the tool server does not tell of changes of this resource")
 		}
+	}
+	if gap {
+		p.missed(f, missed)
 	}
 	if changed {
 		p.listen()
@@ -334,6 +318,7 @@ func (p *place) ended(l *listener, why []byte) {
 		}
 	case p.current:
 		p.current = nil
+		p.gap = p.next == nil // else the next one is open beside it
 		if time.Since(l.since) >= soundListen {
 			p.pause = 0
 		}

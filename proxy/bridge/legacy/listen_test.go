@@ -196,8 +196,12 @@ func TestListenIsReopened(t *testing.T) {
 				b.acknowledge(s, `"a:1"`)
 			}
 		}
-		b.says(b.last(), `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:1"}}`)
-		b.question(0)
+		const updated = `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:1"}}`
+		if q := b.question(0); q.text != updated {
+			b.t.Errorf("told %s, where the resource may have changed meanwhile", q.text)
+		}
+		b.says(b.last(), updated)
+		b.question(1)
 		b.answer(b.last(), `{"jsonrpc":"2.0","id":0,"error":{"code":-32601,"message":"no more"}}`)
 		n := b.count()
 		time.Sleep(time.Hour)
@@ -234,6 +238,33 @@ func TestListenThatDoesNotLast(t *testing.T) {
 		time.Sleep(2 * firstPause)
 		if b.count() != n+1 {
 			b.t.Error("a listen that had lasted was not opened again soon")
+		}
+	})
+}
+
+// TestChangesWhileNobodyListened: a server that ends a listen may have been
+// started again, which its legacy client cannot know. What the filter has
+// changed alone is no gap.
+func TestChangesWhileNobodyListened(t *testing.T) {
+	run(t, `{}`, func(b *bed) {
+		b.tell("notifications/initialized")
+		b.acknowledge(b.last(), "")
+		l, _ := b.call("1", "resources/subscribe", `{"uri":"a:1"}`)
+		b.acknowledge(b.last(), `"a:1"`)
+		l.want(`"result":{}`)
+		if len(b.asked) > 0 {
+			b.t.Errorf("told %s, and nobody was restarted", b.asked[0].text)
+		}
+		b.result(b.last(), `{}`)
+		time.Sleep(2 * firstPause)
+		b.acknowledge(b.last(), `"a:1"`)
+		for i, want := range []string{`"method":"notifications/tools/list_changed"}`, `"params":{"uri":"a:1"}}`} {
+			if q := b.question(i); !strings.HasSuffix(q.text, want) {
+				b.t.Errorf("told %s, want %s", q.text, want)
+			}
+		}
+		if n := len(b.asked); n != 2 {
+			b.t.Errorf("told %d things, want what the server has acknowledged", n)
 		}
 	})
 }

@@ -96,5 +96,14 @@ func (e *ear) Send(msg *wire.Buffer) {
 	e.inner.Send(msg)
 }
 
-func (e *ear) Answer(msg *wire.Buffer, how metrics.Outcome) { e.inner.Answer(msg, how) }
-func (e *ear) Reply(r *backend.Reply)                       { e.inner.Reply(r) }
+// Answer is the end of the listen. Where it is the server's doing, what changes
+// from here on may go untold, as in a server that starts again.
+func (e *ear) Answer(msg *wire.Buffer, how metrics.Outcome) {
+	if how != metrics.Cancelled {
+		e.store.Forget(0)
+	}
+	e.inner.Answer(msg, how)
+}
+
+// Reply implements link.Leg.
+func (e *ear) Reply(r *backend.Reply) { e.inner.Reply(r) }

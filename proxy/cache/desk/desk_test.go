@@ -176,8 +176,11 @@ func TestAListenInvalidates(t *testing.T) {
 		ask(t, d, "ann", "3", "tools/list", "", "").want(t, `"public"`)
 		i.says(0, `{"jsonrpc":"2.0","method":"notifications/tools/\u006cist_changed"}`)
 		ask(t, d, "ann", "4", "tools/list", "", "").want(t)
+		i.says(2, public)
+		ask(t, d, "ann", "5", "tools/list", "", "").want(t, `"public"`)
 		i.says(0, `{"jsonrpc":"2.0","id":ID,"result":{}}`)
 		listen.want(t, "prompts", "tools", `"id":1`)
+		ask(t, d, "ann", "6", "tools/list", "", "").want(t) // the server may have started again
 	})
 }
 
