@@ -97,5 +97,16 @@ func plainTarget(ctx *fasthttp.RequestCtx) bool {
 			}
 		}
 	}
-	return !bytes.ContainsAny(uri.Path(), "%;") // some readers cut what follows a ; and take ..;x for ..
+	return !bytes.ContainsRune(uri.Path(), '%') && !dotted(uri.Path())
+}
+
+// dotted tells whether a reader that cuts path parameters off would find a
+// segment . or .. in the path, as in /a/..;x/b.
+func dotted(path []byte) bool {
+	for segment := range bytes.SplitSeq(path, []byte("/")) {
+		if name, _, cut := bytes.Cut(segment, []byte(";")); cut && (string(name) == "." || string(name) == "..") {
+			return true
+		}
+	}
+	return false
 }
