@@ -1,0 +1,157 @@
+package run
+
+import (
+	"context"
+	"fmt"
+
+	"sidegate/test/load/drive"
+	"sidegate/test/load/subject"
+)
+
+// bytes is the size of an ordinary call.
+const bytes = 200
+
+// httpEcho compares what stands in front of an HTTP server.
+func httpEcho(ctx context.Context, b *Bench) error {
+	server, err := subject.Serve("fast")
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	addr := server.Door.Addr
+	list, err := b.start(
+		func() (*subject.Subject, error) { return subject.Direct(addr), nil },
+		func() (*subject.Subject, error) { return subject.Relay(addr) },
+		func() (*subject.Subject, error) { return subject.Nginx(addr) },
+		func() (*subject.Subject, error) { return subject.HAProxy(addr) },
+		func() (*subject.Subject, error) {
+			return subject.Gate([]string{"--backend", "http://" + addr + "/mcp"})
+		},
+	)
+	if err != nil {
+		return err
+	}
+	defer stop(list)
+	if err := b.throughput(ctx, list, 32); err != nil {
+		return err
+	}
+	if err := b.throughput(ctx, list, 1); err != nil {
+		return err
+	}
+	if err := b.halfLoad(ctx, list); err != nil {
+		return err
+	}
+	b.atMost("CPU per request to HAProxy's, 32 callers", b.against("haproxy", cpuOf(32), cpuOf(32)), 0.75)
+	b.atMost("CPU per request to HAProxy's, 1 caller", b.against("haproxy", cpuOf(1), cpuOf(1)), 1.2)
+	b.atLeast("throughput to HAProxy's, 32 callers", b.against("haproxy", callsOf(32), callsOf(32)), 1.05)
+	b.atMost("added median latency to HAProxy's, half load", b.addedTo("haproxy", halfMedian), 1)
+	b.atMost("added p99 latency to HAProxy's, half load", b.addedTo("haproxy", halfP99), 1.5)
+	return nil
+}
+
+func cpuOf(callers int) string   { return fmt.Sprintf("CPU per call, %d callers", callers) }
+func callsOf(callers int) string { return fmt.Sprintf("calls per second, %d callers", callers) }
+
+// throughput lets callers call as fast as they have their answers.
+func (b *Bench) throughput(ctx context.Context, list []*subject.Subject, callers int) error {
+	all, err := crews(list, callers, drive.Work{Size: bytes})
+	if err != nil {
+		return err
+	}
+	b.warm(ctx, list, all)
+	err = b.turns(list, func(round int, s *subject.Subject) error {
+		report, used := b.load(ctx, s, drive.Load{Callers: all[s]})
+		b.note(s, round, callsOf(callers), "1/s", report.PerSecond())
+		if s.Name != "direct" {
+			b.note(s, round, cpuOf(callers), "µs", perCall(used, report))
+		}
+		b.note(s, round, fmt.Sprintf("median, %d callers", callers), "ms", report.Millis(50))
+		b.note(s, round, fmt.Sprintf("p99, %d callers", callers), "ms", report.Millis(99))
+		return nil
+	})
+	for _, callers := range all {
+		dismiss(callers)
+	}
+	return err
+}
+
+// warm lets every subject run for a while before its first turn.
+func (b *Bench) warm(ctx context.Context, list []*subject.Subject, all map[*subject.Subject][]*drive.Caller) {
+	for _, s := range list {
+		b.load(ctx, s, drive.Load{Callers: all[s], For: b.For / 4})
+	}
+}
+
+const (
+	halfMedian = "median, half load"
+	halfP99    = "p99, half load"
+)
+
+// halfLoad drives all at the same rate, half of what HAProxy, or else the
+// gate, can do.
+func (b *Bench) halfLoad(ctx context.Context, list []*subject.Subject) error {
+	full := b.values("haproxy", callsOf(32))
+	if len(full) == 0 {
+		full = b.values("sidegate", callsOf(32))
+	}
+	rate := median(full) / 2
+	fmt.Fprintf(b.Out, "half load is %.0f calls per second\n", rate)
+	all, err := crews(list, 32, drive.Work{Size: bytes})
+	if err != nil {
+		return err
+	}
+	err = b.turns(list, func(round int, s *subject.Subject) error {
+		report, used := b.load(ctx, s, drive.Load{Callers: all[s], Rate: rate})
+		b.note(s, round, halfMedian, "ms", report.Millis(50))
+		b.note(s, round, halfP99, "ms", report.Millis(99))
+		if s.Name != "direct" {
+			b.note(s, round, "CPU per call, half load", "µs", perCall(used, report))
+		}
+		return nil
+	})
+	for _, callers := range all {
+		dismiss(callers)
+	}
+	return err
+}
+
+// addedTo compares what the gate adds to a latency with what another adds, the
+// medians over the rounds.
+func (b *Bench) addedTo(other, figure string) float64 {
+	direct := median(b.values("direct", figure))
+	return (median(b.values("sidegate", figure)) - direct) / (median(b.values(other, figure)) - direct)
+}
+
+// stdioEcho compares the gate in front of a stdio server that all share with a
+// plain proxy and a plain server of HTTP.
+func stdioEcho(ctx context.Context, b *Bench) error {
+	fast, err := subject.Serve("fast")
+	if err != nil {
+		return err
+	}
+	defer fast.Stop()
+	list, err := b.start(
+		func() (*subject.Subject, error) { return subject.Serve("plain") },
+		func() (*subject.Subject, error) { return subject.HAProxy(fast.Door.Addr) },
+		func() (*subject.Subject, error) { return subject.Gate(shared(), subject.Stdio()...) },
+	)
+	if err != nil {
+		return err
+	}
+	defer stop(list)
+	for _, callers := range []int{32, 256} {
+		if err := b.throughput(ctx, list, callers); err != nil {
+			return err
+		}
+		b.atMost(fmt.Sprintf("CPU per call of the gate in µs, %d callers", callers), median(b.values("sidegate", cpuOf(callers))), 20)
+		b.atMost(fmt.Sprintf("CPU per call to HAProxy's, %d callers", callers), b.against("haproxy", cpuOf(callers), cpuOf(callers)), 1)
+		b.atLeast(fmt.Sprintf("throughput to a bare net/http server's, %d callers", callers),
+			b.against("plain", callsOf(callers), callsOf(callers)), 1)
+	}
+	return nil
+}
+
+// shared are the flags of a gate whose clients share one link.
+func shared(more ...string) []string {
+	return append([]string{"--isolation", "shared", "--links", "1", "--warm", "0"}, more...)
+}

@@ -1,0 +1,142 @@
+package run
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"sidegate/test/load/measure"
+	"sidegate/test/load/subject"
+)
+
+// A Result is one number, with all that must be known to compare it with
+// another.
+type Result struct {
+	Scenario string          `json:"scenario"`
+	Subject  string          `json:"subject"`
+	Version  string          `json:"version"`
+	Figure   string          `json:"figure"`
+	Unit     string          `json:"unit"`
+	Round    int             `json:"round"`
+	Value    float64         `json:"value"`
+	Commit   string          `json:"commit"`
+	Date     time.Time       `json:"date"`
+	Machine  measure.Machine `json:"machine"`
+}
+
+// note keeps a number and writes it down.
+func (b *Bench) note(s *subject.Subject, round int, figure, unit string, value float64) {
+	r := Result{b.scenario, s.Name, s.Version, figure, unit, round, value, b.Commit, time.Now().UTC().Truncate(time.Second), b.machine}
+	b.results = append(b.results, r)
+	if err := json.NewEncoder(b.Raw).Encode(r); err != nil {
+		fmt.Fprintln(b.Out, "cannot write results:", err)
+	}
+}
+
+// values are the numbers of a subject in the rounds' order.
+func (b *Bench) values(subject, figure string) []float64 {
+	var list []float64
+	for _, r := range b.results {
+		if r.Scenario == b.scenario && r.Subject == subject && r.Figure == figure {
+			list = append(list, r.Value)
+		}
+	}
+	return list
+}
+
+func median(list []float64) float64 {
+	if len(list) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(list))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// ratios compare two lists round by round: what disturbs a round disturbs both.
+func ratios(over, under []float64) []float64 {
+	var list []float64
+	for i := range min(len(over), len(under)) {
+		list = append(list, over[i]/under[i])
+	}
+	return list
+}
+
+// An aim is what a figure must reach, and what it has reached.
+type aim struct {
+	scenario, text string
+	got, limit     float64
+	least          bool // the limit is the least that will do, not the most
+}
+
+func (a aim) String() string {
+	if math.IsNaN(a.got) {
+		return fmt.Sprintf("  ?      %s: not measured here", a.text)
+	}
+	word, sign := "reached", "at most"
+	if a.least {
+		sign = "at least"
+	}
+	if a.got > a.limit != a.least && a.got != a.limit {
+		word = "MISSED "
+	}
+	return fmt.Sprintf("  %s %s: %.3g, %s %.3g", word, a.text, a.got, sign, a.limit)
+}
+
+// atMost and atLeast state an aim.
+func (b *Bench) atMost(text string, got, limit float64) {
+	b.aims = append(b.aims, aim{b.scenario, text, got, limit, false})
+}
+
+func (b *Bench) atLeast(text string, got, limit float64) {
+	b.aims = append(b.aims, aim{b.scenario, text, got, limit, true})
+}
+
+// against is the median of the rounds' ratios of a figure of Sidegate to
+// another subject's.
+func (b *Bench) against(other, figure, othersFigure string) float64 {
+	return median(ratios(b.values("sidegate", figure), b.values(other, othersFigure)))
+}
+
+// table prints the figures of a scenario: the spread over the rounds, and the
+// median's ratio to HAProxy's where that was there.
+func (b *Bench) table(scenario string) {
+	w := tabwriter.NewWriter(b.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "figure\tsubject\tmin\tmedian\tmax\tunit\t× haproxy\t")
+	seen := map[[2]string]bool{}
+	for _, r := range b.results {
+		key := [2]string{r.Figure, r.Subject}
+		if r.Scenario != scenario || seen[key] {
+			continue
+		}
+		seen[key] = true
+		list := b.values(r.Subject, r.Figure)
+		ratio := ""
+		if others := b.values("haproxy", r.Figure); len(others) > 0 {
+			ratio = fmt.Sprintf("%.2f", median(ratios(list, others)))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.Figure, r.Subject,
+			short(slices.Min(list)), short(median(list)), short(slices.Max(list)), r.Unit, ratio)
+	}
+	w.Flush()
+	for _, a := range b.aims {
+		if a.scenario == scenario {
+			fmt.Fprintln(b.Out, a)
+		}
+	}
+}
+
+// short is a number with three digits that count, or all that stand before
+// the point.
+func short(v float64) string {
+	if math.Abs(v) >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}

@@ -1,0 +1,39 @@
+package serve
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+// Stdio serves lines until there are no more. All lines that one read brings
+// are answered by one write.
+func (t Tools) Stdio(in io.Reader, out io.Writer) error {
+	var answers []byte
+	buf, used := make([]byte, 64<<10), 0
+	for {
+		if used == len(buf) {
+			buf = append(buf, make([]byte, len(buf))...)
+		}
+		n, err := in.Read(buf[used:])
+		fresh := used
+		used += n
+		if end := bytes.LastIndexByte(buf[fresh:used], '\n'); end >= 0 {
+			end += fresh + 1
+			answers = answers[:0]
+			for line := range bytes.Lines(buf[:end]) {
+				answers = t.Answer(answers, line)
+			}
+			used = copy(buf, buf[end:used])
+			if _, err := out.Write(answers); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
