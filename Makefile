@@ -5,16 +5,18 @@ FUZZTIME ?= 20s# how long each fuzz target runs
 MIXTIME  ?= 60s# how long the mix-up test runs
 FLAGS    ?=# of sidegate run, for make run
 TESTFLAGS ?=# of go test, such as -v
+LOADFLAGS ?=# of the load harness, for make bench
 
 TS          := test/clients/ts
 PYTHON      := test/clients/python
 CONFORMANCE := test/conformance
+LOAD        := test/load/npm
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
-.PHONY: help build run test race check lint clients conformance matrix mixup fuzz bench node python clean
+.PHONY: help build run test race check lint clients conformance matrix mixup fuzz bench bench-quick microbench node python clean
 
 help: ## say what there is to do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the gate: ./sidegate, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o sidegate ./cmd/sidegate
@@ -55,11 +57,17 @@ mixup: ## let 200 clients at a time share links that die, for MIXTIME
 fuzz: ## run each fuzz target for FUZZTIME
 	GO=$(GO) .ci/fuzz $(FUZZTIME)
 
-bench: ## run the benchmarks; those of the registry for 1, 2 and 16 processors
+bench: build ## measure the gate beside others, for hours (test/load/PROOF.md; LOADFLAGS='-only http-echo')
+	$(GO) run ./test/load bench $(LOADFLAGS)
+
+bench-quick: build ## see that all of bench works, in two minutes
+	$(GO) run ./test/load bench -quick $(LOADFLAGS)
+
+microbench: ## run the benchmarks; those of the registry for 1, 2 and 16 processors
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /registry$$)
 	$(GO) test -run '^$$' -bench . -benchmem -cpu 1,2,16 ./registry
 
-node: $(TS)/node_modules/.package-lock.json $(CONFORMANCE)/node_modules/.package-lock.json ## install what the lock files of npm pin
+node: $(TS)/node_modules/.package-lock.json $(CONFORMANCE)/node_modules/.package-lock.json $(LOAD)/node_modules/.package-lock.json ## install what the lock files of npm pin
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	npm ci --prefix $*
@@ -72,4 +80,4 @@ $(PYTHON)/.venv/installed: $(PYTHON)/requirements.txt
 	touch $@
 
 clean: ## remove what the other targets made
-	rm -rf sidegate test.log $(TS)/node_modules $(CONFORMANCE)/node_modules $(PYTHON)/.venv
+	rm -rf sidegate test.log $(TS)/node_modules $(CONFORMANCE)/node_modules $(LOAD)/node_modules $(PYTHON)/.venv

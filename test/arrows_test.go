@@ -168,6 +168,22 @@ var rooms = map[string]room{
 	"test/fixture":          {says: "the fixture is a tool server that shares no code with the gate"},
 	"test/conformance/peer": {says: "the peer is a server that shares no code with the gate"},
 
+	"test/load": {
+		may:  []string{"test/load/run", "test/load/drive", "test/load/serve", "test/load/subject"},
+		says: "load reads flags and starts what it is told to; what is measured and how is known below it",
+	},
+	"test/load/run": {
+		may:  []string{"test/load/drive", "test/load/measure", "test/load/subject"},
+		says: "runs put subjects beside each other, and know the gate by its binary",
+	},
+	"test/load/subject": {
+		may: []string{"test/load/drive", "test/load/measure"}, says: "a subject is a process and a door, and the gate is one of them",
+	},
+	"test/load/drive":   {may: []string{"test/load/rpc"}, says: "callers know doors, and nobody who is behind them"},
+	"test/load/serve":   {may: []string{"test/load/rpc"}, says: "the servers share no code with the gate"},
+	"test/load/measure": {says: "measure is a leaf: what the kernel tells of processes"},
+	"test/load/rpc":     {says: "rpc is a leaf that shares no code with the gate, whose answers it is used to judge"},
+
 	"test/conformance/driver":        {says: "the driver is a client that knows the gate by its binary"},
 	"test/conformance/servers/tools": {says: "the servers share no code with the gate"},
 	"test/conformance/servers/legacy": {

@@ -6,22 +6,28 @@ package serve
 import (
 	"bytes"
 	"strconv"
+	"time"
 
 	"sidegate/test/load/rpc"
 )
 
-// A Tools answers messages: initialize, ping, tools/list and the calls of
-// three tools. Echo returns its argument text; big returns as many bytes as it
-// is told; notify says first that the list of tools has changed.
+// A Tools answers messages: initialize, ping, tools/list and the calls of its
+// tools. Echo returns its argument text; notify says first that the list of
+// tools has changed; big returns as many bytes as it is told, and says so
+// first as well, which makes the answer an event; stall never answers again,
+// whatever it is asked.
 type Tools struct {
 	Modern bool // speak 2026-07-28 and nothing else
+
+	lines bool // there is room for more than the answer
 }
 
 const (
 	tools = `{"tools":[` +
 		`{"name":"echo","inputSchema":{"type":"object","properties":{"text":{"type":"string"}}}},` +
 		`{"name":"big","inputSchema":{"type":"object","properties":{"bytes":{"type":"integer"}}}},` +
-		`{"name":"notify","inputSchema":{"type":"object"}}]`
+		`{"name":"notify","inputSchema":{"type":"object"}},` +
+		`{"name":"stall","inputSchema":{"type":"object"}}]`
 	complete   = `,"resultType":"complete"`
 	discovered = `{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},` +
 		`"serverInfo":{"name":"load","version":"1"},"ttlMs":60000,"cacheScope":"public"}`
@@ -80,8 +86,13 @@ func initialized(dst, revision []byte) []byte {
 func (t Tools) call(dst, id, params []byte) []byte {
 	arguments := rpc.Member(params, "arguments")
 	name := rpc.Text(rpc.Member(params, "name"))
-	if string(name) == "notify" {
-		dst = append(dst, changed...)
+	switch string(name) {
+	case "notify", "big":
+		if t.lines {
+			dst = append(dst, changed...)
+		}
+	case "stall":
+		time.Sleep(1 << 62)
 	}
 	dst = append(begin(dst, id), `{"content":[{"type":"text","text":"`...)
 	switch string(name) {

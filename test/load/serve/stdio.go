@@ -9,6 +9,7 @@ import (
 // Stdio serves lines until there are no more. All lines that one read brings
 // are answered by one write.
 func (t Tools) Stdio(in io.Reader, out io.Writer) error {
+	t.lines = true
 	var answers []byte
 	buf, used := make([]byte, 64<<10), 0
 	for {
