@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net"
@@ -13,10 +14,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"sidegate/test/load/drive"
 	"sidegate/test/load/run"
 	"sidegate/test/load/serve"
 	"sidegate/test/load/subject"
@@ -33,10 +36,12 @@ func command(args []string) error {
 	switch {
 	case len(args) > 1 && args[0] == "serve":
 		return serveTools(args[1], args[2:])
+	case len(args) == 5 && args[0] == "hold":
+		return hold(drive.Door{Addr: args[2], Path: args[3]}, args[1], args[4])
 	case len(args) > 0 && args[0] == "bench":
 		return bench(args[1:])
 	}
-	return fmt.Errorf("use: load bench [FLAGS]; load serve stdio|fast|plain|relay")
+	return fmt.Errorf("use: load bench [FLAGS]; load serve stdio|fast|plain|relay; load hold KIND ADDR PATH N")
 }
 
 // serveTools is one of the servers.
@@ -64,6 +69,32 @@ func serveTools(kind string, args []string) error {
 		return serve.Relay(l, flags.Arg(0))
 	}
 	return fmt.Errorf("there is no server of the kind %q", kind)
+}
+
+// hold holds streams open until stdin ends, and tells what they have heard.
+func hold(d drive.Door, kind, number string) error {
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	crowd, err := drive.Gather(context.Background(), d, kind, n)
+	if err != nil {
+		return err
+	}
+	defer crowd.Close()
+	news := json.NewEncoder(os.Stdout)
+	if err := news.Encode(crowd.Await(0, 0)); err != nil {
+		return err
+	}
+	for orders := json.NewDecoder(os.Stdin); ; {
+		var order subject.Order
+		if err := orders.Decode(&order); err != nil {
+			return nil // nobody needs the crowd any more
+		}
+		if err := news.Encode(crowd.Await(order.Each, order.While)); err != nil {
+			return err
+		}
+	}
 }
 
 // bench runs the scenarios.

@@ -48,7 +48,15 @@ type scenario struct {
 // scenarios are in the order in which they run.
 var scenarios = []scenario{
 	{"http-echo", "Streamable HTTP to an HTTP server, a tools/call of 200 bytes", httpEcho},
+	{"modern-echo", "the same with stateless requests of 2026-07-28", modernEcho},
 	{"stdio-echo", "Streamable HTTP to one stdio server that all share, a tools/call of 200 bytes", stdioEcho},
+	{"websocket", "WebSocket to one stdio server, calls of 200 bytes, 64 under way on each of 4 connections", socketEcho},
+	{"large", "a tools/call of 1 MB to one stdio server and back, 32 callers", largeEcho},
+	{"session-start", "initialize on a connection of its own, a process of its own behind it", sessionStart},
+	{"idle-gate", "a gate that nobody uses", idleGate},
+	{"idle-streams", "streams that are open and say nothing", idleStreams},
+	{"sessions", "sessions without a stream, one stdio server", sessions},
+	{"crowd", "open streams in several gates, a notification to all of them, and calls meanwhile", theCrowd},
 }
 
 // Run runs the scenarios and prints what came of them. Its error says what

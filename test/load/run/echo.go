@@ -11,15 +11,9 @@ import (
 // bytes is the size of an ordinary call.
 const bytes = 200
 
-// httpEcho compares what stands in front of an HTTP server.
-func httpEcho(ctx context.Context, b *Bench) error {
-	server, err := subject.Serve("fast")
-	if err != nil {
-		return err
-	}
-	defer server.Stop()
-	addr := server.Door.Addr
-	list, err := b.start(
+// inFront starts everything that can stand in front of an HTTP server.
+func (b *Bench) inFront(addr string) ([]*subject.Subject, error) {
+	return b.start(
 		func() (*subject.Subject, error) { return subject.Direct(addr), nil },
 		func() (*subject.Subject, error) { return subject.Relay(addr) },
 		func() (*subject.Subject, error) { return subject.Nginx(addr) },
@@ -28,6 +22,16 @@ func httpEcho(ctx context.Context, b *Bench) error {
 			return subject.Gate([]string{"--backend", "http://" + addr + "/mcp"})
 		},
 	)
+}
+
+// httpEcho compares what stands in front of an HTTP server.
+func httpEcho(ctx context.Context, b *Bench) error {
+	server, err := subject.Serve("fast")
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	list, err := b.inFront(server.Door.Addr)
 	if err != nil {
 		return err
 	}
@@ -46,6 +50,28 @@ func httpEcho(ctx context.Context, b *Bench) error {
 	b.atLeast("throughput to HAProxy's, 32 callers", b.against("haproxy", callsOf(32), callsOf(32)), 1.05)
 	b.atMost("added median latency to HAProxy's, half load", b.addedTo("haproxy", halfMedian), 1)
 	b.atMost("added p99 latency to HAProxy's, half load", b.addedTo("haproxy", halfP99), 1.5)
+	return nil
+}
+
+// modernEcho is httpEcho with 32 modern clients and a modern server.
+func modernEcho(ctx context.Context, b *Bench) error {
+	server, err := subject.Serve("fast", "-modern")
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	list, err := b.inFront(server.Door.Addr)
+	if err != nil {
+		return err
+	}
+	defer stop(list)
+	for _, s := range list {
+		s.Door.Modern = true
+	}
+	if err := b.throughput(ctx, list, 32); err != nil {
+		return err
+	}
+	b.atMost("CPU per request to HAProxy's, 32 callers", b.against("haproxy", cpuOf(32), cpuOf(32)), 0.75)
 	return nil
 }
 
@@ -148,7 +174,24 @@ func stdioEcho(ctx context.Context, b *Bench) error {
 		b.atLeast(fmt.Sprintf("throughput to a bare net/http server's, %d callers", callers),
 			b.against("plain", callsOf(callers), callsOf(callers)), 1)
 	}
-	return nil
+	return b.peers(ctx)
+}
+
+// peers lets gates that others wrote do the same with 32 callers. They take
+// fewer turns: they are slow, and that is seen soon.
+func (b *Bench) peers(ctx context.Context) error {
+	list, err := b.start(
+		func() (*subject.Subject, error) { return subject.MCPProxy(subject.Stdio()...) },
+		func() (*subject.Subject, error) { return subject.Supergateway(subject.Stdio()...) },
+	)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	defer stop(list)
+	rounds := b.Rounds
+	b.Rounds = min(rounds, 2)
+	defer func() { b.Rounds = rounds }()
+	return b.throughput(ctx, list, 32)
 }
 
 // shared are the flags of a gate whose clients share one link.

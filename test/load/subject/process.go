@@ -119,8 +119,8 @@ func (t *tail) wait() <-chan struct{} {
 	return t.said
 }
 
-// freeAddr is an address on loopback at which nobody listens now.
-func freeAddr() string {
+// FreeAddr is an address on loopback at which nobody listens now.
+func FreeAddr() string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err) // no loopback, no measurement

@@ -103,7 +103,7 @@ func proxy(name, version string, start func(dir, listen string) (*process, error
 	if err != nil {
 		return nil, err
 	}
-	listen := freeAddr()
+	listen := FreeAddr()
 	p, err := start(dir, listen)
 	if err == nil {
 		if err = p.listens(listen); err != nil {
