@@ -131,3 +131,24 @@ func (c *Caller) scheduled(due <-chan time.Time) []time.Duration {
 	}
 	return list
 }
+
+// Once has each caller make one call, all at the same time.
+func Once(list []*Caller) *Report {
+	l := Load{Callers: list}
+	before := l.balance()
+	start := time.Now()
+	latencies := make([]time.Duration, len(list))
+	var running sync.WaitGroup
+	for i, c := range list {
+		running.Go(func() {
+			c.Call()
+			latencies[i] = time.Since(start)
+		})
+	}
+	running.Wait()
+	report := &Report{Balance: l.since(before), Elapsed: time.Since(start), Latency: histogram()}
+	for _, latency := range latencies {
+		report.record(latency)
+	}
+	return report
+}

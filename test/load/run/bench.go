@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"slices"
 	"time"
 
 	"sidegate/test/load/drive"
@@ -54,9 +53,12 @@ var scenarios = []scenario{
 	{"large", "a tools/call of 1 MB to one stdio server and back, 32 callers", largeEcho},
 	{"session-start", "initialize on a connection of its own, a process of its own behind it", sessionStart},
 	{"idle-gate", "a gate that nobody uses", idleGate},
+	{"big-result", "results of 16 MiB through stdio, as events", bigResult},
+	{"company", "busy clients beside slow readers, dead clients and a stalled server", company},
 	{"idle-streams", "streams that are open and say nothing", idleStreams},
 	{"sessions", "sessions without a stream, one stdio server", sessions},
 	{"crowd", "open streams in several gates, a notification to all of them, and calls meanwhile", theCrowd},
+	{"churn", "sessions that come and go", churn},
 }
 
 // Run runs the scenarios and prints what came of them. Its error says what
@@ -192,15 +194,6 @@ func crews(list []*subject.Subject, n int, w drive.Work) (map[*subject.Subject][
 		all[s] = callers
 	}
 	return all, nil
-}
-
-// rotate is a list that begins with the one called name.
-func named(list []*subject.Subject, name string) *subject.Subject {
-	i := slices.IndexFunc(list, func(s *subject.Subject) bool { return s.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return list[i]
 }
 
 // Strict tells whether the environment lets nothing be missing.

@@ -75,8 +75,15 @@ func modernEcho(ctx context.Context, b *Bench) error {
 	return nil
 }
 
-func cpuOf(callers int) string   { return fmt.Sprintf("CPU per call, %d callers", callers) }
-func callsOf(callers int) string { return fmt.Sprintf("calls per second, %d callers", callers) }
+func cpuOf(callers int) string   { return "CPU per call, " + many(callers) }
+func callsOf(callers int) string { return "calls per second, " + many(callers) }
+
+func many(callers int) string {
+	if callers == 1 {
+		return "1 caller"
+	}
+	return fmt.Sprint(callers, " callers")
+}
 
 // throughput lets callers call as fast as they have their answers.
 func (b *Bench) throughput(ctx context.Context, list []*subject.Subject, callers int) error {
@@ -91,8 +98,8 @@ func (b *Bench) throughput(ctx context.Context, list []*subject.Subject, callers
 		if s.Name != "direct" {
 			b.note(s, round, cpuOf(callers), "µs", perCall(used, report))
 		}
-		b.note(s, round, fmt.Sprintf("median, %d callers", callers), "ms", report.Millis(50))
-		b.note(s, round, fmt.Sprintf("p99, %d callers", callers), "ms", report.Millis(99))
+		b.note(s, round, "median, "+many(callers), "ms", report.Millis(50))
+		b.note(s, round, "p99, "+many(callers), "ms", report.Millis(99))
 		return nil
 	})
 	for _, callers := range all {

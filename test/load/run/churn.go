@@ -1,0 +1,136 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sidegate/test/load/drive"
+	"sidegate/test/load/measure"
+	"sidegate/test/load/subject"
+)
+
+// churn lets sessions, streams and WebSockets come and go, some without a
+// goodbye, and looks whether anything stays behind: what the gate holds when
+// all have gone is compared with what it held after a first short while.
+func churn(ctx context.Context, b *Bench) error {
+	gate, err := subject.Gate([]string{"--idle-timeout", "2s", "--warm", "2", "--max-links", "64"}, subject.Stdio()...)
+	if err != nil {
+		return err
+	}
+	defer gate.Stop()
+	first := min(b.Churn/5, time.Minute)
+	var before map[string]float64
+	for i, while := range []time.Duration{first, b.Churn - first} {
+		came, failed := comeAndGo(ctx, gate.Door, while)
+		time.Sleep(5 * time.Second) // until the last ones have expired
+		held, err := holds(gate)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			before = held
+			continue
+		}
+		b.note(gate, 0, "sessions that came and went", "", float64(came))
+		b.note(gate, 0, "of them failed", "", float64(failed))
+		for _, what := range []string{"resident MiB", "goroutines", "descriptors", "children"} {
+			b.note(gate, 0, what+", at first", "", before[what])
+			b.note(gate, 0, what+", at the end", "", held[what])
+			// A few of each may be there or not at any moment.
+			b.atMost(what+" at the end to at first", held[what]/before[what], 1.1+4/before[what])
+		}
+		b.atMost("sessions that failed", float64(failed), 0)
+	}
+	return nil
+}
+
+// holds is what a gate has in use.
+func holds(gate *subject.Subject) (map[string]float64, error) {
+	resp, err := http.Get("http://" + gate.Admin + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	held := map[string]float64{
+		"resident MiB": float64(gate.Resident()) / (1 << 20),
+		"descriptors":  float64(measure.Descriptors(gate.PIDs()[0])),
+		"children":     float64(len(measure.Children(gate.PIDs()[0]))),
+	}
+	for line := range strings.Lines(string(text)) {
+		if number, ok := strings.CutPrefix(line, "go_goroutines "); ok {
+			held["goroutines"], err = strconv.ParseFloat(strings.TrimSpace(number), 64)
+		}
+	}
+	if held["goroutines"] == 0 {
+		return nil, fmt.Errorf("no number of goroutines in /metrics (%w)", err)
+	}
+	return held, err
+}
+
+// comeAndGo keeps eight clients busy that open a session, use it and leave it,
+// each time in another way.
+func comeAndGo(ctx context.Context, d drive.Door, while time.Duration) (came, failed int64) {
+	ctx, cancel := context.WithTimeout(ctx, while)
+	defer cancel()
+	var coming, failing atomic.Int64
+	var running sync.WaitGroup
+	for client := range 8 {
+		running.Go(func() {
+			for visit := client; ctx.Err() == nil; visit++ {
+				coming.Add(1)
+				if !visitOnce(ctx, d, visit) && ctx.Err() == nil {
+					failing.Add(1)
+				}
+			}
+		})
+	}
+	running.Wait()
+	return coming.Load(), failing.Load()
+}
+
+func visitOnce(ctx context.Context, d drive.Door, visit int) bool {
+	switch visit % 4 {
+	case 0, 1:
+		c, err := drive.Open(d, drive.Work{Size: bytes})
+		if err != nil {
+			return false
+		}
+		good := c.Call() == drive.Right && c.Call() == drive.Right
+		if visit%4 == 0 {
+			c.End()
+		} else {
+			c.Leave() // the session expires
+		}
+		return good
+	case 2:
+		d.Path = "/ws"
+		s, err := drive.OpenSocket(d, bytes)
+		if err != nil {
+			return false
+		}
+		defer s.Close()
+		report := s.Run(ctx, 4, 10*time.Millisecond)
+		return report.Balance.Good()
+	}
+	kind := drive.GetStream
+	if visit%8 == 3 {
+		kind = drive.SSE
+	}
+	crowd, err := drive.Gather(ctx, d, kind, 1)
+	if err != nil {
+		return false
+	}
+	crowd.Close()
+	return true
+}
