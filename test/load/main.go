@@ -108,6 +108,7 @@ func bench(args []string) error {
 	flags.DurationVar(&b.Churn, "churn", 0, "how long sessions come and go (1h, quick 5s)")
 	only := flags.String("only", "", "run the scenarios whose name matches this `expression`")
 	raw := flags.String("raw", "", "write every number to this `file`, as JSON lines (a new one in test/load/results)")
+	flags.StringVar(&b.Profiles, "perf", "", "profile the gate's turns with perf, into this `directory`; take no numbers from such a run")
 	flags.StringVar(&subject.Binary, "gate", subject.Binary, "the gate that is measured")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -3,7 +3,11 @@ package rpc
 import (
 	"encoding/json"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestMemberAgreesWithEncodingJSON holds the short way to the long one.
 func TestMemberAgreesWithEncodingJSON(t *testing.T) {

@@ -19,17 +19,19 @@ import (
 
 // A Bench is one run of many scenarios.
 type Bench struct {
-	Quick  bool           // short, to see that it works
-	Strict bool           // a plain proxy that is missing is an error
-	Rounds int            // turns of each subject
-	For    time.Duration  // how long a turn takes
-	Only   *regexp.Regexp // names of scenarios
-	Count  int            // streams and sessions of a crowd
-	Churn  time.Duration  // how long sessions come and go
-	Commit string
-	Out    io.Writer // for a person
-	Raw    io.Writer // JSON lines
+	Quick    bool           // short, to see that it works
+	Strict   bool           // a plain proxy that is missing is an error
+	Rounds   int            // turns of each subject
+	For      time.Duration  // how long a turn takes
+	Only     *regexp.Regexp // names of scenarios
+	Count    int            // streams and sessions of a crowd
+	Churn    time.Duration  // how long sessions come and go
+	Commit   string
+	Profiles string    // a directory for profiles of the gate; empty: none
+	Out      io.Writer // for a person
+	Raw      io.Writer // JSON lines
 
+	profiles int
 	machine  measure.Machine
 	scenario string
 	results  []Result
@@ -139,6 +141,7 @@ func (b *Bench) load(ctx context.Context, s *subject.Subject, l drive.Load) (*dr
 	if l.For == 0 {
 		l.For = b.For
 	}
+	defer b.profile(s)()
 	before := s.CPU()
 	report := l.Run(ctx)
 	used := s.CPU() - before

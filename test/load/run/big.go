@@ -41,7 +41,7 @@ func (b *Bench) bigRound(ctx context.Context, round int) error {
 		return err
 	}
 	defer gate.Stop()
-	others, err := crew(gate, 4, drive.Work{Size: bytes})
+	others, err := crew(gate, 4, drive.Work{Size: small})
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func comeAndGo(ctx context.Context, d drive.Door, while time.Duration) (came, fa
 func visitOnce(ctx context.Context, d drive.Door, visit int) bool {
 	switch visit % 4 {
 	case 0, 1:
-		c, err := drive.Open(d, drive.Work{Size: bytes})
+		c, err := drive.Open(d, drive.Work{Size: small})
 		if err != nil {
 			return false
 		}
@@ -115,7 +115,7 @@ func visitOnce(ctx context.Context, d drive.Door, visit int) bool {
 		return good
 	case 2:
 		d.Path = "/ws"
-		s, err := drive.OpenSocket(d, bytes)
+		s, err := drive.OpenSocket(d, small)
 		if err != nil {
 			return false
 		}

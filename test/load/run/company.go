@@ -39,7 +39,7 @@ func company(ctx context.Context, b *Bench) error {
 	if b.Quick {
 		n, rate = 100, 500
 	}
-	callers, err := crew(gate, n, drive.Work{Size: bytes})
+	callers, err := crew(gate, n, drive.Work{Size: small})
 	if err != nil {
 		return err
 	}

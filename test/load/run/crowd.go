@@ -156,7 +156,7 @@ func openPart(n int) (*part, error) {
 		return nil, err
 	}
 	p := &part{gate: gate}
-	if p.callers, err = crew(gate, callers, drive.Work{Size: bytes}); err != nil {
+	if p.callers, err = crew(gate, callers, drive.Work{Size: small}); err != nil {
 		return p, err
 	}
 	if p.teller, err = drive.Open(gate.Door, drive.Work{Tool: "notify", Args: "{}"}); err != nil {

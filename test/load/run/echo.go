@@ -8,8 +8,8 @@ import (
 	"sidegate/test/load/subject"
 )
 
-// bytes is the size of an ordinary call.
-const bytes = 200
+// small is the size of an ordinary call.
+const small = 200
 
 // inFront starts everything that can stand in front of an HTTP server.
 func (b *Bench) inFront(addr string) ([]*subject.Subject, error) {
@@ -87,7 +87,7 @@ func many(callers int) string {
 
 // throughput lets callers call as fast as they have their answers.
 func (b *Bench) throughput(ctx context.Context, list []*subject.Subject, callers int) error {
-	all, err := crews(list, callers, drive.Work{Size: bytes})
+	all, err := crews(list, callers, drive.Work{Size: small})
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (b *Bench) halfLoad(ctx context.Context, list []*subject.Subject) error {
 	}
 	rate := median(full) / 2
 	fmt.Fprintf(b.Out, "half load is %.0f calls per second\n", rate)
-	all, err := crews(list, 32, drive.Work{Size: bytes})
+	all, err := crews(list, 32, drive.Work{Size: small})
 	if err != nil {
 		return err
 	}

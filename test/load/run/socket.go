@@ -30,15 +30,17 @@ func socketEcho(ctx context.Context, b *Bench) error {
 	door.Path = "/ws"
 	crew := make([]*drive.Socket, sockets)
 	for i := range crew {
-		if crew[i], err = drive.OpenSocket(door, bytes); err != nil {
+		if crew[i], err = drive.OpenSocket(door, small); err != nil {
 			return err
 		}
 		defer crew[i].Close()
 	}
 	for round := range b.Rounds {
+		end := b.profile(gate)
 		before := gate.CPU()
 		report := together(ctx, crew, b.For)
 		used := gate.CPU() - before
+		end()
 		b.judge(gate, &report.Balance)
 		b.note(gate, round, "messages per second, both ways", "1/s", 2*report.PerSecond())
 		b.note(gate, round, "CPU per call", "µs", perCall(used, report))
