@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -53,6 +52,20 @@ func churn(ctx context.Context, b *Bench) error {
 
 // holds is what a gate has in use.
 func holds(gate *subject.Subject) (map[string]float64, error) {
+	own, err := metrics(gate)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]float64{
+		"resident MiB": float64(gate.Resident()) / (1 << 20),
+		"descriptors":  float64(measure.Descriptors(gate.PIDs()[0])),
+		"children":     float64(len(measure.Children(gate.PIDs()[0]))),
+		"goroutines":   own["go_goroutines"],
+	}, nil
+}
+
+// metrics are the numbers without labels that a gate tells of itself.
+func metrics(gate *subject.Subject) (map[string]float64, error) {
 	resp, err := http.Get("http://" + gate.Admin + "/metrics")
 	if err != nil {
 		return nil, err
@@ -62,20 +75,14 @@ func holds(gate *subject.Subject) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	held := map[string]float64{
-		"resident MiB": float64(gate.Resident()) / (1 << 20),
-		"descriptors":  float64(measure.Descriptors(gate.PIDs()[0])),
-		"children":     float64(len(measure.Children(gate.PIDs()[0]))),
-	}
+	numbers := map[string]float64{}
 	for line := range strings.Lines(string(text)) {
-		if number, ok := strings.CutPrefix(line, "go_goroutines "); ok {
-			held["goroutines"], err = strconv.ParseFloat(strings.TrimSpace(number), 64)
+		name, number, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if v, err := strconv.ParseFloat(number, 64); err == nil {
+			numbers[name] = v
 		}
 	}
-	if held["goroutines"] == 0 {
-		return nil, fmt.Errorf("no number of goroutines in /metrics (%w)", err)
-	}
-	return held, err
+	return numbers, nil
 }
 
 // comeAndGo keeps eight clients busy that open a session, use it and leave it,

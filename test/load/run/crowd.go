@@ -85,6 +85,10 @@ func (b *Bench) weigh(round int, figure string, fill func(drive.Door) (empty fun
 	defer gate.Stop()
 	time.Sleep(b.settle() / 4)
 	idle := gate.Resident()
+	before, err := metrics(gate)
+	if err != nil {
+		return err
+	}
 	empty, err := fill(gate.Door)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, gate.Log())
@@ -94,6 +98,15 @@ func (b *Bench) weigh(round int, figure string, fill func(drive.Door) (empty fun
 	time.Sleep(b.settle())
 	b.note(gate, round, figure, "kB", float64(gate.Resident()-idle)/1000/float64(n))
 	b.note(gate, round, figure+", just opened", "kB", float64(opened-idle)/1000/float64(n))
+	after, err := metrics(gate)
+	if err != nil {
+		return err
+	}
+	for _, part := range []struct{ name, metric string }{
+		{"stacks", "go_memstats_stack_inuse_bytes"}, {"heap, live and garbage", "go_memstats_heap_inuse_bytes"},
+	} {
+		b.note(gate, round, figure+", of it "+part.name, "kB", (after[part.metric]-before[part.metric])/1000/float64(n))
+	}
 	return nil
 }
 
@@ -171,7 +184,7 @@ func openPart(n int) (*part, error) {
 }
 
 // tell has every server send a notification to all, while calls go on at 1,000
-// a second, and waits until all have heard it.
+// a second, and until all have heard it.
 func (b *Bench) tell(ctx context.Context, parts []*part, round, each int) error {
 	var calling []*drive.Caller
 	for i := range len(parts[0].callers) - 1 { // the teller is the last
@@ -179,10 +192,11 @@ func (b *Bench) tell(ctx context.Context, parts []*part, round, each int) error 
 			calling = append(calling, p.callers[i])
 		}
 	}
-	while := max(b.For, 2*time.Second)
-	report := make(chan *drive.Report)
-	go func() { report <- drive.Load{Callers: calling, For: while, Rate: 1000}.Run(ctx) }()
-	time.Sleep(while / 4)
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	report := make(chan *drive.Report, 1)
+	go func() { report <- drive.Load{Callers: calling, For: 2 * time.Minute, Rate: 1000}.Run(ctx) }()
+	time.Sleep(200 * time.Millisecond)
 	told := time.Now()
 	for _, p := range parts {
 		p.teller.Call()
@@ -197,6 +211,8 @@ func (b *Bench) tell(ctx context.Context, parts []*part, round, each int) error 
 		missed += held.Less + held.More + int(held.Cut)
 		last = max(last, held.Last)
 	}
+	time.Sleep(time.Second - time.Since(told)) // so that there are calls enough to tell a p99
+	done()
 	calls := <-report
 	gate := parts[0].gate
 	b.judge(gate, &calls.Balance)

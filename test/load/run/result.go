@@ -86,7 +86,7 @@ func (a aim) String() string {
 	if a.got > a.limit != a.least && a.got != a.limit {
 		word = "MISSED "
 	}
-	return fmt.Sprintf("  %s %s: %.3g, %s %.3g", word, a.text, a.got, sign, a.limit)
+	return fmt.Sprintf("  %s %s: %s, %s %s", word, a.text, short(a.got), sign, short(a.limit))
 }
 
 // atMost and atLeast state an aim.
