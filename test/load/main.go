@@ -40,8 +40,10 @@ func command(args []string) error {
 		return hold(drive.Door{Addr: args[2], Path: args[3]}, args[1], args[4])
 	case len(args) > 0 && args[0] == "bench":
 		return bench(args[1:])
+	case len(args) == 2 && args[0] == "table":
+		return table(args[1])
 	}
-	return fmt.Errorf("use: load bench [FLAGS]; load serve stdio|fast|plain|relay; load hold KIND ADDR PATH N")
+	return fmt.Errorf("use: load bench [FLAGS]; load table FILE; load serve stdio|fast|plain|relay; load hold KIND ADDR PATH N")
 }
 
 // serveTools is one of the servers.
@@ -151,6 +153,16 @@ func defaults(b *run.Bench) {
 	if b.Churn == 0 {
 		b.Churn = full.Churn
 	}
+}
+
+// table prints raw results as PROOF.md has them.
+func table(name string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return run.Markdown(os.Stdout, file)
 }
 
 func create(name string) (*os.File, error) {

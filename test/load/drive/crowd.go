@@ -58,7 +58,7 @@ func Gather(ctx context.Context, d Door, kind string, n int) (*Crowd, error) {
 		})
 	}
 	opening.Wait()
-	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
+	if err := errors.Join(errors.Join(errs...), ctx.Err()); err != nil {
 		crowd.Close()
 		return nil, err
 	}

@@ -70,5 +70,5 @@ func Sessions(ctx context.Context, d Door, n int) error {
 		})
 	}
 	opening.Wait()
-	return errors.Join(append(errs, ctx.Err())...)
+	return errors.Join(errors.Join(errs...), ctx.Err())
 }

@@ -35,7 +35,7 @@ type Bench struct {
 	machine  measure.Machine
 	scenario string
 	results  []Result
-	aims     []aim
+	aims     []Aim
 	bad      []string // balances that did not come out even
 }
 

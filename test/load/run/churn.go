@@ -113,7 +113,10 @@ func visitOnce(ctx context.Context, d drive.Door, visit int) bool {
 		if err != nil {
 			return false
 		}
-		good := c.Call() == drive.Right && c.Call() == drive.Right
+		good := true
+		for range 2 {
+			good = c.Call() == drive.Right && good
+		}
 		if visit%4 == 0 {
 			c.End()
 		} else {

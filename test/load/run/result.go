@@ -31,16 +31,18 @@ type Result struct {
 func (b *Bench) note(s *subject.Subject, round int, figure, unit string, value float64) {
 	r := Result{b.scenario, s.Name, s.Version, figure, unit, round, value, b.Commit, time.Now().UTC().Truncate(time.Second), b.machine}
 	b.results = append(b.results, r)
-	if err := json.NewEncoder(b.Raw).Encode(r); err != nil {
-		fmt.Fprintln(b.Out, "cannot write results:", err)
-	}
+	b.write(r)
 }
 
 // values are the numbers of a subject in the rounds' order.
 func (b *Bench) values(subject, figure string) []float64 {
+	return valuesOf(b.results, b.scenario, subject, figure)
+}
+
+func valuesOf(results []Result, scenario, subject, figure string) []float64 {
 	var list []float64
-	for _, r := range b.results {
-		if r.Scenario == b.scenario && r.Subject == subject && r.Figure == figure {
+	for _, r := range results {
+		if r.Scenario == scenario && r.Subject == subject && r.Figure == figure {
 			list = append(list, r.Value)
 		}
 	}
@@ -68,34 +70,60 @@ func ratios(over, under []float64) []float64 {
 	return list
 }
 
-// An aim is what a figure must reach, and what it has reached.
-type aim struct {
-	scenario, text string
-	got, limit     float64
-	least          bool // the limit is the least that will do, not the most
+// An Aim is what a figure must reach, and what it has reached.
+type Aim struct {
+	Scenario string          `json:"scenario"`
+	Aim      string          `json:"aim"`
+	Got      float64         `json:"got"`
+	Limit    float64         `json:"limit"`
+	Least    bool            `json:"least"` // the limit is the least that will do, not the most
+	Commit   string          `json:"commit"`
+	Date     time.Time       `json:"date"`
+	Machine  measure.Machine `json:"machine"`
 }
 
-func (a aim) String() string {
-	if math.IsNaN(a.got) {
-		return fmt.Sprintf("  ?      %s: not measured here", a.text)
+// Reached tells whether it is good enough.
+func (a Aim) Reached() bool { return a.Got == a.Limit || a.Got > a.Limit == a.Least }
+
+// Sign says on which side of the limit it is to be.
+func (a Aim) Sign() string {
+	if a.Least {
+		return "at least"
 	}
-	word, sign := "reached", "at most"
-	if a.least {
-		sign = "at least"
+	return "at most"
+}
+
+func (a Aim) String() string {
+	if math.IsNaN(a.Got) {
+		return fmt.Sprintf("  ?       %s: not measured here", a.Aim)
 	}
-	if a.got > a.limit != a.least && a.got != a.limit {
+	word := "reached"
+	if !a.Reached() {
 		word = "MISSED "
 	}
-	return fmt.Sprintf("  %s %s: %s, %s %s", word, a.text, short(a.got), sign, short(a.limit))
+	return fmt.Sprintf("  %s %s: %s, %s %s", word, a.Aim, short(a.Got), a.Sign(), short(a.Limit))
 }
 
-// atMost and atLeast state an aim.
-func (b *Bench) atMost(text string, got, limit float64) {
-	b.aims = append(b.aims, aim{b.scenario, text, got, limit, false})
+// atMost states an aim that is a limit from above.
+func (b *Bench) atMost(text string, got, limit float64) { b.aim(text, got, limit, false) }
+
+// atLeast states an aim that is a limit from below.
+func (b *Bench) atLeast(text string, got, limit float64) { b.aim(text, got, limit, true) }
+
+// aim keeps an aim and writes it down, unless nothing was measured.
+func (b *Bench) aim(text string, got, limit float64, least bool) {
+	a := Aim{b.scenario, text, got, limit, least, b.Commit, time.Now().UTC().Truncate(time.Second), b.machine}
+	b.aims = append(b.aims, a)
+	if !math.IsNaN(got) && !math.IsInf(got, 0) { // which JSON has no word for
+		b.write(a)
+	}
 }
 
-func (b *Bench) atLeast(text string, got, limit float64) {
-	b.aims = append(b.aims, aim{b.scenario, text, got, limit, true})
+// write writes a line of the raw results.
+func (b *Bench) write(v any) {
+	if err := json.NewEncoder(b.Raw).Encode(v); err != nil {
+		fmt.Fprintln(b.Out, "cannot write results:", err)
+	}
 }
 
 // against is the median of the rounds' ratios of a figure of Sidegate to
@@ -126,7 +154,7 @@ func (b *Bench) table(scenario string) {
 	}
 	w.Flush()
 	for _, a := range b.aims {
-		if a.scenario == scenario {
+		if a.Scenario == scenario {
 			fmt.Fprintln(b.Out, a)
 		}
 	}

@@ -44,11 +44,27 @@ func TestTable(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, &out)
 		}
 	}
+	var page bytes.Buffer
+	if err := Markdown(&page, bytes.NewReader(raw.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| s | CPU to HAProxy's | 0.75 | at most 0.75 | yes |", "| s | more calls | 1 | at least 2 | **no** |",
+		"| s | CPU | sidegate | 15 | 15 | 30 | µs |", "commit abc", "- haproxy: 2",
+	} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("no %q in:\n%s", want, &page)
+		}
+	}
 	lines := 0
 	for decoder := json.NewDecoder(&raw); decoder.More(); lines++ {
 		var r Result
 		if err := decoder.Decode(&r); err != nil {
 			t.Fatal(err)
+		}
+		if r.Figure == "" { // an aim
+			lines--
+			continue
 		}
 		if r.Commit != "abc" || r.Version == "" || r.Date.IsZero() || r.Scenario != "s" || r.Value == 0 {
 			t.Errorf("%+v does not say what it is", r)

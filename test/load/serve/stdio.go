@@ -14,7 +14,9 @@ func (t Tools) Stdio(in io.Reader, out io.Writer) error {
 	buf, used := make([]byte, 64<<10), 0
 	for {
 		if used == len(buf) {
-			buf = append(buf, make([]byte, len(buf))...)
+			larger := make([]byte, 2*len(buf))
+			copy(larger, buf)
+			buf = larger
 		}
 		n, err := in.Read(buf[used:])
 		fresh := used
