@@ -57,7 +57,7 @@ mixup: ## let 200 clients at a time share links that die, for MIXTIME
 fuzz: ## run each fuzz target for FUZZTIME
 	GO=$(GO) .ci/fuzz $(FUZZTIME)
 
-bench: build ## measure the gate beside others, for hours (test/load/PROOF.md; LOADFLAGS='-only http-echo')
+bench: build ## measure the gate beside others, in an hour and a half (test/load/PROOF.md; LOADFLAGS='-only http-echo')
 	$(GO) run ./test/load bench $(LOADFLAGS)
 
 bench-quick: build ## see that all of bench works, in two minutes

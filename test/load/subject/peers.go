@@ -39,7 +39,7 @@ func node(name string, args func(host, port string) []string) (*Subject, error) 
 	if _, err := os.Stat(script); err != nil {
 		return nil, &Missing{name, "it is not installed: make node"}
 	}
-	interpreter, err := exec.LookPath("node")
+	interpreter, err := nodeJS()
 	if err != nil {
 		return nil, &Missing{name, "there is no Node.js"}
 	}
@@ -58,6 +58,16 @@ func node(name string, args func(host, port string) []string) (*Subject, error) 
 	}
 	version := packageVersion(name) + ", Node.js " + firstLine(interpreter, "--version")
 	return &Subject{Name: name, Version: version, Door: drive.Door{Addr: addr}, processes: []*process{p}}, nil
+}
+
+// nodeJS is the Node.js that the lock file pins, else, on platforms for which
+// npm has none, the one in PATH.
+func nodeJS() (string, error) {
+	pinned := filepath.Join(modules, ".bin", "node")
+	if _, err := os.Stat(pinned); err == nil {
+		return pinned, nil
+	}
+	return exec.LookPath("node")
 }
 
 func packageVersion(name string) string {
