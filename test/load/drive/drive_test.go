@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"sidegate/test/load/rpc"
 	"sidegate/test/load/serve"
 )
 
@@ -144,6 +146,31 @@ func TestBalance(t *testing.T) {
 				t.Errorf("good is %v for %s", got.Good(), got)
 			}
 		})
+	}
+}
+
+// TestJoin wants callers in one session never to use an id twice.
+func TestJoin(t *testing.T) {
+	var ids sync.Map
+	d := fake(t, func(w http.ResponseWriter, _ int64, right []byte) {
+		if _, twice := ids.LoadOrStore(string(rpc.Member(right, "id")), true); twice {
+			t.Errorf("an id comes twice: %.60s", right)
+		}
+		w.Write(right)
+	})
+	first, err := Open(d, Work{Size: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.End()
+	second, err := first.Join(Work{Size: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Leave()
+	report := Load{Callers: []*Caller{first, second}, For: 20 * time.Millisecond}.Run(context.Background())
+	if second.session != "s" || !report.Balance.Good() || report.Latency.TotalCount() != report.Balance.Sent {
+		t.Errorf("session %q, %s, %d latencies", second.session, &report.Balance, report.Latency.TotalCount())
 	}
 }
 

@@ -181,7 +181,40 @@ func stdioEcho(ctx context.Context, b *Bench) error {
 		b.atLeast(fmt.Sprintf("throughput to a bare net/http server's, %d callers", callers),
 			b.against("plain", callsOf(callers), callsOf(callers)), 1)
 	}
+	if err := b.oneSession(ctx, list[len(list)-1]); err != nil {
+		return err
+	}
 	return b.peers(ctx)
+}
+
+// oneSession lets 32 callers share one session of the gate's, as a client does
+// that calls many tools at once.
+func (b *Bench) oneSession(ctx context.Context, gate *subject.Subject) error {
+	work := drive.Work{Size: small}
+	first, err := drive.Open(gate.Door, work)
+	if err != nil {
+		return err
+	}
+	callers := []*drive.Caller{first}
+	defer func() {
+		for _, c := range callers[1:] {
+			c.Leave()
+		}
+		first.End()
+	}()
+	for len(callers) < 32 {
+		c, err := first.Join(work)
+		if err != nil {
+			return err
+		}
+		callers = append(callers, c)
+	}
+	for round := range b.Rounds {
+		report, used := b.load(ctx, gate, drive.Load{Callers: callers})
+		b.note(gate, round, "calls per second, 32 callers in one session", "1/s", report.PerSecond())
+		b.note(gate, round, "CPU per call, 32 callers in one session", "µs", perCall(used, report))
+	}
+	return nil
 }
 
 // peers lets gates that others wrote do the same with 32 callers. They take
