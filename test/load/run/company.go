@@ -48,10 +48,10 @@ func company(ctx context.Context, b *Bench) error {
 	warm := load
 	warm.For = b.For / 2
 	b.load(ctx, gate, warm)
+	turns := append([]gathering{{name: "nobody else"}}, gatherings...)
 	for round := range b.Rounds {
-		b.among(ctx, gate, load, round, "nobody else")
-		for _, g := range gatherings {
-			if err := b.join(ctx, gate, load, round, g); err != nil {
+		for i := range turns { // another one begins each time: who left may leave work behind
+			if err := b.join(ctx, gate, load, round, turns[(i+round)%len(turns)]); err != nil {
 				return err
 			}
 		}
