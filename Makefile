@@ -3,6 +3,7 @@
 GO       ?= go
 FUZZTIME ?= 20s# how long each fuzz target runs
 MIXTIME  ?= 60s# how long the mix-up test runs
+LDFLAGS  ?= -s -w# of the linker
 FLAGS    ?=# of sidegate run, for make run
 TESTFLAGS ?=# of go test, such as -v
 LOADFLAGS ?=# of the load harness, for make bench
@@ -18,8 +19,8 @@ PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build the gate: ./sidegate, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -o sidegate ./cmd/sidegate
+build: ## build the gate: ./sidegate, one static binary without symbols (LDFLAGS= leaves them in, for perf)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o sidegate ./cmd/sidegate
 
 run: build ## start the gate in front of the demo tool server and print its doors (FLAGS='--listen 127.0.0.1:9000')
 	./sidegate run --curl $(FLAGS) -- ./sidegate demo
