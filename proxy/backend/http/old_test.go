@@ -79,11 +79,15 @@ func oldPeer(peer string) http.Handler {
 func oldServer(endpoint string) http.Handler {
 	streams := struct {
 		sync.Mutex
-		answers chan string
-	}{answers: make(chan string, 10)}
+		last chan string // of the stream that was opened last: one whose client has left may not know it yet
+	}{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == "GET":
+			answers := make(chan string, 10)
+			streams.Lock()
+			streams.last = answers
+			streams.Unlock()
 			w.Header().Set("Content-Type", "text/event-stream")
 			fmt.Fprintf(w, "event: endpoint\ndata: %s\n\n", strings.ReplaceAll(endpoint, "HOST", r.Host))
 			for {
@@ -91,7 +95,7 @@ func oldServer(endpoint string) http.Handler {
 				select {
 				case <-r.Context().Done():
 					return
-				case answer := <-streams.answers:
+				case answer := <-answers:
 					fmt.Fprintf(w, "event: message\ndata: %s\n\n", answer)
 				}
 			}
@@ -101,7 +105,9 @@ func oldServer(endpoint string) http.Handler {
 			body, _ := io.ReadAll(r.Body)
 			w.WriteHeader(http.StatusAccepted)
 			if strings.Contains(string(body), `"initialize"`) {
-				streams.answers <- `{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2024-11-05","path":"` + r.RequestURI + `"}}`
+				streams.Lock()
+				defer streams.Unlock()
+				streams.last <- `{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2024-11-05","path":"` + r.RequestURI + `"}}`
 			}
 		}
 	})
