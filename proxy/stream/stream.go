@@ -43,8 +43,12 @@ type Stream struct {
 	reply    *Reply       // the form of that answer, nil for the usual one
 	lines    string       // of a head with status 200, each ended by CRLF
 
-	waiter *waiter // who waits for something to write, nil if nobody
+	waiter *waiter   // who waits for something to write, nil if nobody
+	host   wire.Host // the goroutine that is going to wait; guarded by itself
 }
+
+// Host is the goroutine that calls Wait, which serves it before.
+func (s *Stream) Host() *wire.Host { return &s.host }
 
 func newStream(b *Outbox, m mode, pending int) *Stream {
 	return &Stream{box: b, mode: m, first: 1, kept: 1, written: 1, pending: pending}

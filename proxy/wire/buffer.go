@@ -36,6 +36,10 @@ type Buffer struct {
 	// none. It is not kept with the memory, and not counted.
 	Header []byte
 
+	// Host may do what is needed to get the message's answer; nil where nobody
+	// lends itself. It is not kept with the memory either.
+	Host *Host
+
 	budget  Budget // that was charged, nil where none was
 	charged int64  // bytes to give back to budget
 	live    bool   // between Acquire and Release
@@ -70,6 +74,7 @@ func (b *Buffer) Release() {
 	}
 	b.B = b.B[:0]
 	b.Header = nil
+	b.Host = nil
 	b.budget = nil
 	b.charged = 0
 	b.live = false

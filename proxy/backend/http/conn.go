@@ -143,7 +143,7 @@ func (c *conn) start(x *exchange) {
 		c.opening = string(x.id)
 	}
 	c.work.Add(1)
-	go x.run()
+	x.launch()
 }
 
 // pump sends what may be sent. c.mu is held.

@@ -31,28 +31,33 @@ var errAborted = errors.New("the exchange was broken off")
 // is used again, with its memory.
 type exchange struct {
 	backend *Backend
-	run     func() // made once, so that starting it allocates nothing
+	run     func() // do, made once, so that starting it allocates nothing
+	begin   func() // likewise, on a host: see hosted.go
+	goOn    func()
 	env     wire.Envelope
 	head    head
 	body    body
 	events  *wire.EventReader // nil until it is needed
 	out     []byte            // the request, all but a large message
 
-	conn    *conn
-	turn    uint         // counts its uses
-	msg     *wire.Buffer // nil once it is written
-	header  []byte       // lines that go along
-	size    int          // bytes of memory in msg
-	id      []byte       // raw, of a request
-	request bool
-	opens   bool      // it opens the session, or tells the transport
-	settles bool      // it is notifications/initialized
-	repeats bool      // it may be sent again when it is not known whether the server has it
-	modern  bool      // it is of a modern revision and stands alone
-	listens bool      // it is subscriptions/listen, which has no end of its own
-	next    *exchange // of the modern ones with the same hash; guarded by conn.mu
-	fresh   bool      // it is sent again, on a new connection
-	cancels string    // the id of the call that it cancels
+	conn      *conn
+	turn      uint         // counts its uses
+	msg       *wire.Buffer // nil once it is written
+	header    []byte       // lines that go along
+	size      int          // bytes of memory in msg
+	id        []byte       // raw, of a request
+	request   bool
+	opens     bool      // it opens the session, or tells the transport
+	settles   bool      // it is notifications/initialized
+	repeats   bool      // it may be sent again when it is not known whether the server has it
+	modern    bool      // it is of a modern revision and stands alone
+	listens   bool      // it is subscriptions/listen, which has no end of its own
+	next      *exchange // of the modern ones with the same hash; guarded by conn.mu
+	fresh     bool      // it is sent again, on a new connection
+	hosted    bool      // it is on a goroutine that may not wait for long
+	headed    bool      // the response's head was read there, with this error
+	headError error
+	cancels   string // the id of the call that it cancels
 
 	written  bool // guarded by conn.mu, like what follows
 	aborted  bool
@@ -68,7 +73,7 @@ type exchange struct {
 
 func newExchange(b *Backend) *exchange {
 	x := &exchange{backend: b}
-	x.run = x.do
+	x.run, x.begin, x.goOn = x.do, x.doBegin, x.doRest
 	return x
 }
 
@@ -89,7 +94,7 @@ func (x *exchange) free() {
 		x.head = head{}
 	}
 	*x = exchange{
-		backend: x.backend, run: x.run, env: x.env, head: x.head, events: x.events, out: x.out[:0],
+		backend: x.backend, run: x.run, begin: x.begin, goOn: x.goOn, env: x.env, head: x.head, events: x.events, out: x.out[:0],
 		turn: x.turn + 1, header: x.header[:0], id: x.id[:0],
 	}
 	x.head.status = 0
@@ -156,11 +161,11 @@ func (x *exchange) do() {
 	if x.opens && x.backend.older.Load() && !x.openOld() && x.answered {
 		return
 	}
-	x.post()
+	x.finish(x.open())
 }
 
-// post sends the message to where messages go.
-func (x *exchange) post() {
+// open sends the message to where messages go.
+func (x *exchange) open() error {
 	if x.request && x.isOld() {
 		x.conn.await(x)
 	}
@@ -169,6 +174,11 @@ func (x *exchange) post() {
 		x.drop()
 	}
 	x.conn.written(x)
+	return err
+}
+
+// finish sees to the response, if err does not say that there is none.
+func (x *exchange) finish(err error) {
 	if err == nil {
 		if err = x.receive("POST"); x.repeats && x.again(err) {
 			if err = x.sendMessage(); err == nil {
@@ -260,19 +270,25 @@ func (x *exchange) send(rest []byte) error {
 	}
 	x.head.buf = x.head.buf[:0]
 	for {
-		u, err := get(x.conn.ctx)
-		if err != nil {
-			return &unreachable{err}
+		if x.up == nil { // on a host it has one already
+			u, err := get(x.conn.ctx)
+			if err != nil {
+				return &unreachable{err}
+			}
+			if !x.attach(u) {
+				return errAborted
+			}
 		}
-		if !x.attach(u) {
-			return errAborted
-		}
+		u := x.up
 		n, err := u.write(x.out, rest)
 		switch {
 		case err == nil:
 			return nil
 		case n == 0 && u.reused && !x.isAborted():
 			x.leave(false)
+			if x.hosted {
+				return errElsewhere
+			}
 			continue
 		case n == 0:
 			return err
@@ -283,10 +299,14 @@ func (x *exchange) send(rest []byte) error {
 	}
 }
 
-// receive reads the response's head.
+// receive reads the response's head, unless that has been done.
 func (x *exchange) receive(method string) error {
-	if err := x.head.read(x.up.r); err != nil {
-		return err
+	if !x.headed {
+		x.headError = x.head.read(x.up.r)
+	}
+	x.headed = false
+	if x.headError != nil {
+		return x.headError
 	}
 	if b := x.backend; !b.heard.Load() {
 		b.heard.Store(true)

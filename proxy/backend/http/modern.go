@@ -53,7 +53,7 @@ func (c *conn) sendModern(x *exchange) error {
 	c.running[x] = struct{}{}
 	c.modern.add(x)
 	c.work.Add(1)
-	go x.run()
+	x.launch()
 	return nil
 }
 

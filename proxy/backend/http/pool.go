@@ -75,19 +75,24 @@ func (p *pool) leave() {
 // get returns a connection of the pool that is good, or else a new one, with
 // its read buffer.
 func (p *pool) get(ctx context.Context) (*upstream, error) {
-	u := p.take()
-	for ; u != nil; u = p.take() {
+	if u := p.good(); u != nil {
+		return u, nil
+	}
+	return p.fresh(ctx)
+}
+
+// good returns a connection of the pool that is good, with its read buffer; nil
+// where there is none.
+func (p *pool) good() *upstream {
+	for u := p.take(); u != nil; u = p.take() {
 		if u.usable() {
 			u.reused = true
-			break
+			u.borrow()
+			return u
 		}
 		u.close()
 	}
-	if u == nil {
-		return p.fresh(ctx)
-	}
-	u.borrow()
-	return u, nil
+	return nil
 }
 
 func (p *pool) take() *upstream {

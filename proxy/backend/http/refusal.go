@@ -123,7 +123,7 @@ func (x *exchange) takeRefusal() {
 		}
 		return
 	case x.opens && (status == 400 || status == 404 || status == 405) && x.openOld():
-		x.post()
+		x.finish(x.open())
 		return
 	case x.answered: // what it said of the other transport
 		return

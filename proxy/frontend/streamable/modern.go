@@ -24,7 +24,10 @@ func (f *Frontend) PostModern(r *Request) *refusal.Refusal {
 	defer f.options.Keeper.Done()
 	c := r.Calls.NewCall()
 	st := stream.NewSingle(f.options.Single, c.Leave)
-	if refused := c.Start(share.Caller{Principal: r.Principal, HTTP: true}, st, nil, flat(r.Body, r.Env), r.Env); refused != nil {
+	r.Body.Host = st.Host()
+	refused := c.Start(share.Caller{Principal: r.Principal, HTTP: true}, st, nil, flat(r.Body, r.Env), r.Env)
+	st.Host().Serve()
+	if refused != nil {
 		return refused
 	}
 	f.answer(r, st, "")

@@ -126,7 +126,10 @@ func (f *Frontend) call(r *Request, s *session.Session) *refusal.Refusal {
 	f.options.Keeper.Begin()
 	defer f.options.Keeper.Done()
 	st := s.Outbox().Open(1)
-	if refused := s.Call(st, flat(r.Body, r.Env), r.Env); refused != nil {
+	r.Body.Host = st.Host()
+	refused := s.Call(st, flat(r.Body, r.Env), r.Env)
+	st.Host().Serve()
+	if refused != nil {
 		return refused
 	}
 	f.answer(r, st, "")
