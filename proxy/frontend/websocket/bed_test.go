@@ -66,7 +66,7 @@ func newBed(t testing.TB, change func(*Options, *session.Options)) *bed {
 	b.keeper = stream.NewKeeper(stream.KeeperOptions{WriteTimeout: patience, Idle: patience, Again: func(s *stream.Socket) { s.Close() }})
 	o := Options{
 		Keeper: b.keeper, WriteTimeout: patience, Budget: b.budget, MaxMessage: maxMessage,
-		Check: check, Modern: modernIs,
+		Check: check, Modern: modernIs, Ping: time.Hour, // a test of pings says otherwise
 		Rate: func(string, netip.Addr) *refusal.Refusal {
 			if b.limited.Load() {
 				return refusal.Rate
