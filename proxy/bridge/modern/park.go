@@ -129,9 +129,11 @@ const mostState = 256
 // takes the questions that it has answered.
 func (d *Desk) rejoin(client *link.Call, state *seal.State, msg *wire.Buffer, env *wire.Envelope) (*call, []*question, *refusal.Refusal) {
 	d.mu.Lock()
+	// The call's own timer says when it is over, and not the state's expiry,
+	// which is wall-clock time: the clock may have been set meanwhile.
 	c := d.sealed[state.Call]
 	switch {
-	case c == nil || time.Now().After(state.Expires):
+	case c == nil:
 		d.mu.Unlock()
 		return nil, nil, refusal.Parked
 	case c.place == nil || c.step != state.Step:

@@ -223,6 +223,39 @@ func TestKeptAnswerExpires(t *testing.T) {
 	})
 }
 
+// TestClockIsSet: a parked call waits as long as it was to, whatever the wall
+// clock says when its client comes back.
+func TestClockIsSet(t *testing.T) {
+	for name, jump := range map[string]time.Duration{"forward": 24 * time.Hour, "back": -24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			in(t, Options{}, func(t *testing.T, b *bed) {
+				state := func(c *call) string { // as it looks after the jump
+					st := seal.State{Call: c.id, Step: c.step, Expires: time.Now().Add(time.Minute - jump)}
+					return `,"requestState":"` + b.sealer.Seal(st, c.binding) + `"`
+				}
+				first := b.call("1", "")
+				s, n := b.tool()
+				s.says("%s", elicit("7"))
+				first.parked()
+				for _, c := range b.sealed {
+					second := b.call("2", `,"inputResponses":{"7":{}}`+state(c))
+					s.says(`{"jsonrpc":"2.0","id":%s,"result":{}}`, n)
+					second.want(`"id":2`)
+				}
+				third := b.call("3", "")
+				s, _ = b.tool()
+				s.says("%s", elicit("8"))
+				third.parked()
+				for _, c := range b.sealed {
+					late := state(c)
+					time.Sleep(6 * time.Minute)
+					b.call("4", late).wantRefused(-32602)
+				}
+			})
+		})
+	}
+}
+
 func TestWithdrawn(t *testing.T) {
 	in(t, Options{}, func(t *testing.T, b *bed) {
 		first := b.call("1", "")
