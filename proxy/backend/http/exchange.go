@@ -51,6 +51,7 @@ type exchange struct {
 	settles   bool      // it is notifications/initialized
 	repeats   bool      // it may be sent again when it is not known whether the server has it
 	modern    bool      // it is of a modern revision and stands alone
+	probes    bool      // it is server/discover, which a legacy server refuses in good order
 	listens   bool      // it is subscriptions/listen, which has no end of its own
 	next      *exchange // of the modern ones with the same hash; guarded by conn.mu
 	fresh     bool      // it is sent again, on a new connection
@@ -115,6 +116,7 @@ func (x *exchange) load(msg *wire.Buffer, header []byte) {
 		x.id = append(x.id, x.env.ID.Of(msg.B)...)
 		x.repeats = repeatable(x.env.Method)
 		if x.modern {
+			x.probes = string(x.env.Method) == mcp.MethodDiscover
 			x.listens = string(x.env.Method) == mcp.MethodListen
 			// A retry of what asked its client is for the one who waits for it.
 			x.repeats = x.repeats && x.env.InputResponses.Empty() && x.env.RequestState.Empty()

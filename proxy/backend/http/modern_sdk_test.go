@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 const ofRevision = "Mcp-Protocol-Version: 2026-07-28\r\n"
@@ -64,10 +66,14 @@ func TestModernProbe(t *testing.T) {
 		"of the SDK":           {mcp.NewStreamableHTTPHandler(get, nil), []string{`"id":1`, `"2025-11-25"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBackend(t, serve(t, test.handler))
+			core, logs := observer.New(zap.WarnLevel)
+			b := newBackend(t, serve(t, test.handler), func(c *Config) { c.Log = zap.New(core) })
 			l := openModern(t, b)
 			l.discover(t)
 			l.Want(t, test.want...)
+			if logs.Len() > 0 {
+				t.Errorf("logged %q, and nothing is wrong", logs.All()[0].Message)
+			}
 			for _, l := range []link{l, open(t, b)} {
 				l.say(t, initialize)
 				l.Want(t, `"id":1,`, `"protocolVersion":"`)

@@ -100,7 +100,9 @@ func (x *exchange) refuseWith(status int, reason, said string) {
 	if x.isAborted() || !x.request {
 		return
 	}
-	x.backend.warn("a call was not answered by the tool server", zap.String("reason", reason))
+	if !x.probes {
+		x.backend.warn("a call was not answered by the tool server", zap.String("reason", reason))
+	}
 	if said != "" {
 		reason += ": " + clip([]byte(said))
 	}
