@@ -20,7 +20,7 @@ type runner interface{ Run(ctx context.Context) }
 func (g *Gate) joinEras(s *server) {
 	c := s.config
 	direct := share.NewDirect(share.DirectOptions{
-		Shared: c.Isolation == IsolationShared, Links: c.Links, Works: g.config.IdleTimeout, Dropped: g.dropped,
+		Shared: c.Isolation == IsolationShared, Links: c.Links, Works: g.config.IdleTimeout, Asks: c.ParkTimeout, Dropped: g.dropped,
 	}, s.pool)
 	ofModern := mirror.New(g.cached(s, direct), mirror.Options{HTTP: s.forwards})
 	ofLegacy, grouped := g.newSharers(s)

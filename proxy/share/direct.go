@@ -18,6 +18,7 @@ type DirectOptions struct {
 	Shared  bool          // links are for everybody; else each caller has one of its own
 	Links   int           // at most so many where Shared
 	Works   time.Duration // how long a link is kept unused that has made a task, if that is longer than others are
+	Asks    time.Duration // how long one is kept whose requestState nobody has brought back
 	Dropped func(what string)
 }
 
@@ -134,7 +135,7 @@ func (d *Direct) share(c *link.Call, key owner, msg *wire.Buffer, env *wire.Enve
 		s = &stand{}
 		d.stands[key] = s
 	}
-	r := d.choose(s, d.handles.find(brought(msg.B, env)))
+	r := d.choose(s, d.handles.back(brought(msg.B, env)))
 	if r == nil {
 		w := &standby{call: c, msg: msg, env: places(env), key: key}
 		d.waits[c] = w

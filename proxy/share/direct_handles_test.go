@@ -88,6 +88,30 @@ func TestDirectTasksOutliveTheirCalls(t *testing.T) {
 	})
 }
 
+// TestDirectLinksWaitForAnswers: a link that has asked for input is there when a
+// slow client brings it, and is not kept for one that never does, or that has.
+func TestDirectLinksWaitForAnswers(t *testing.T) {
+	for _, wants := range []string{`,"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}`, logged} {
+		inDirect(t, DirectOptions{Asks: time.Hour}, func(t *testing.T, b *directBed) {
+			_, asked := b.ask(ann, "1", "tools/call", wants)
+			b.server(1).says(`{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestState":"s1"}}`)
+			asked.want(`"requestState":"s1"`)
+			time.Sleep(time.Hour - linger)
+			b.wantLinks(1, 1)
+			b.server(1).took()
+			b.ask(ann, "2", "tools/call", wants+more(`"requestState":"s1"`))
+			b.server(1).wantGot("tools/call")
+			b.server(1).says(`{"jsonrpc":"2.0","id":2,"result":{"resultType":"input_required","requestState":"s2"}}`)
+			time.Sleep(time.Hour - linger)
+			b.wantLinks(1, 1)
+			b.ask(ann, "3", "tools/call", wants+more(`"requestState":"s2"`))
+			b.server(1).says(`{"jsonrpc":"2.0","id":3,"result":{}}`)
+			time.Sleep(2 * linger)
+			b.wantLinks(0, 1)
+		})
+	}
+}
+
 // TestDirectLogsGoOnWhereTheyBegan: of the idle links of a caller the retry gets
 // the one that has given out its state.
 func TestDirectLogsGoOnWhereTheyBegan(t *testing.T) {
@@ -108,7 +132,7 @@ func TestDirectHandlesAreBounded(t *testing.T) {
 	var h handles
 	r := new(route)
 	for i := range mostHandles + 10 {
-		h.note(fmt.Append(nil, i), r)
+		h.note(fmt.Append(nil, i), r, true)
 	}
 	if len(h.by) != mostHandles || len(h.order) != mostHandles || h.find([]byte("9")) != nil || h.find([]byte("10")) != r {
 		t.Errorf("%d are remembered, in order %d", len(h.by), len(h.order))

@@ -23,6 +23,7 @@ type route struct {
 	key   owner     // of a link that calls have to themselves: whose calls
 	leg   *solo     // of the call that has it to itself
 	works bool      // it has made a task, and may be at it though no call is in flight
+	asks  int       // what it has asked for and nobody has brought yet: requestStates
 	dead  bool
 }
 
@@ -32,7 +33,7 @@ func (r *route) load() int { return int(r.sending.Load()) + r.link.InFlight() }
 // send sends a call that has chosen the link.
 func (r *route) send(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
 	defer r.sending.Add(-1)
-	if !r.gives(c, msg.B, env) {
+	if !r.gives(c, env) {
 		return r.link.Call(c, msg, env)
 	}
 	inner := c.Leg
@@ -138,10 +139,14 @@ func (d *Direct) sweep(now time.Time) {
 	}
 }
 
-// lingers is how long a link is kept that nobody uses.
+// lingers is how long a link is kept that nobody uses. People take their time
+// to answer, and another process of the server could not go on with the call.
 func (d *Direct) lingers(r *route) time.Duration {
-	if r.works {
+	switch {
+	case r.works:
 		return max(linger, d.options.Works)
+	case r.asks > 0:
+		return max(linger, d.options.Asks)
 	}
 	return linger
 }

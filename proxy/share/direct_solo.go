@@ -20,7 +20,7 @@ func (d *Direct) alone(c *link.Call, key owner, msg *wire.Buffer, env *wire.Enve
 		msg.Release()
 		return refusal.Draining
 	}
-	r := d.grab(key, d.handles.find(brought(msg.B, env)))
+	r := d.grab(key, d.handles.back(brought(msg.B, env)))
 	if r == nil {
 		w := &standby{call: c, msg: msg, env: places(env), key: key}
 		w.ctx, w.cancel = context.WithCancel(d.open)
