@@ -56,8 +56,8 @@ type exchange struct {
 	next      *exchange // of the modern ones with the same hash; guarded by conn.mu
 	fresh     bool      // it is sent again, on a new connection
 	hosted    bool      // it is on a goroutine that may not wait for long
-	headed    bool      // the response's head was read there, with this error
-	headError error
+	headed    bool      // the response's head was read there
+	headError error     // what came of reading it
 	cancels   string // the id of the call that it cancels
 
 	written  bool // guarded by conn.mu, like what follows
