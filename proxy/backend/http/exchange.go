@@ -58,7 +58,7 @@ type exchange struct {
 	hosted    bool      // it is on a goroutine that may not wait for long
 	headed    bool      // the response's head was read there
 	headError error     // what came of reading it
-	cancels   string // the id of the call that it cancels
+	cancels   string    // the id of the call that it cancels
 
 	written  bool // guarded by conn.mu, like what follows
 	aborted  bool
