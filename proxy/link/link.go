@@ -290,6 +290,14 @@ func (l *Link) InFlight() int {
 	return len(l.calls)
 }
 
+// Ended tells whether the link takes no more calls. Its owner may hear of that
+// later: its calls are answered first.
+func (l *Link) Ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended != nil
+}
+
 // End answers all calls in flight with why and ends the connection in good
 // order, or at once when ctx is done. It returns when nothing is left of it.
 func (l *Link) End(ctx context.Context, why *refusal.Refusal) {

@@ -460,3 +460,23 @@ func TestPrincipalsOwnLink(t *testing.T) {
 		same.heard()
 	})
 }
+
+// The caller's own link that ends in mid-call is not given to the call that
+// waits for it, nor is what it asked last.
+func TestALinkThatEndsIsNotPassedOn(t *testing.T) {
+	in(t, Options{Principal: true}, func(t *testing.T, b *bed) {
+		b.most = 1
+		one, same := b.join("ann", "one", asking), b.join("ann", "same", asking)
+		a := one.tool("1")
+		next := same.tool("1")
+		b.server(1).says(`{"jsonrpc":"2.0","id":1,"method":"roots/list"}`)
+		one.heard(`call 1: {"jsonrpc":"2.0","id":1,"method":"roots/list"}`)
+		one.open = []Open{{ID: []byte("1"), Roots: true}}
+		b.server(1).dies()
+		a.want(`"code":503`)
+		same.heard()
+		time.Sleep(time.Second)
+		b.server(2).says(`{"jsonrpc":"2.0","id":2,"result":{}}`)
+		next.want("result")
+	})
+}

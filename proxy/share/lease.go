@@ -116,8 +116,12 @@ func (g *Group) grab(m *member, c *link.Call) *tenant {
 // a link that nobody else has used: those of another's call may still come. The
 // group's lock is held.
 func (t *tenant) fits(m *member) bool {
-	return !t.dead && t.kind.key == m.kind().key && (t.told == owner{} || t.told == m.owner) && (m.level == "" || t.only == nil || t.sole(m))
+	return t.lives() && t.kind.key == m.kind().key && (t.told == owner{} || t.told == m.owner) && (m.level == "" || t.only == nil || t.sole(m))
 }
+
+// lives tells whether the link still takes calls. The calls of one that ends are
+// answered before the group hears of it. The group's lock is held.
+func (t *tenant) lives() bool { return !t.dead && !t.link.Ended() }
 
 // take gives a link to a call. The group's lock is held.
 func (t *tenant) take(m *member, c *link.Call) {

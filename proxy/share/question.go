@@ -42,7 +42,7 @@ func (t *tenant) question(msg *wire.Buffer, env *wire.Envelope) {
 	t.group.mu.Lock()
 	m, c := t.client, t.call
 	switch {
-	case t.dead:
+	case !t.lives():
 		t.group.mu.Unlock()
 		msg.Release()
 		return
