@@ -2,6 +2,7 @@ package lines
 
 import (
 	"io"
+	"runtime"
 	"sync"
 
 	"sidegate/proxy/backend"
@@ -111,8 +112,10 @@ func (w *Writer) add(msg *wire.Buffer) error {
 	return nil
 }
 
-// flush writes until the queue is empty.
+// flush writes until the queue is empty. It gives way first: whoever is ready to
+// send something does, and it goes out in the same write.
 func (w *Writer) flush() {
+	runtime.Gosched()
 	for messages := w.take(); messages != nil; messages = w.take() {
 		for len(messages) > 0 {
 			n, err := len(messages), error(nil)

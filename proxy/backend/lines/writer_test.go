@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,6 +119,40 @@ func TestWrites(t *testing.T) {
 				t.Errorf("%d bytes queued, failures %v", w.queued, w.failures)
 			}
 		})
+	}
+}
+
+// countingFile counts writes.
+type countingFile struct{ writes, bytes int }
+
+func (f *countingFile) Write(p []byte) (int, error) {
+	f.writes++
+	f.bytes += len(p)
+	return len(p), nil
+}
+
+func (f *countingFile) Close() error { return nil }
+
+// TestSendersTogether: what many callers have ready goes out in few system
+// calls, though each of them waits for its answer as soon as it has sent.
+func TestSendersTogether(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const senders = 32
+	f := &countingFile{}
+	w := &Writer{}
+	var work, sent sync.WaitGroup
+	w.Init(f, 1<<20, &work, func(err error) { t.Error(err) })
+	for range senders {
+		sent.Go(func() {
+			if err := w.Send(contract.Message("call")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	sent.Wait()
+	work.Wait()
+	if f.bytes != senders*len("call\n") || f.writes > senders/4 {
+		t.Errorf("%d bytes in %d writes for %d senders", f.bytes, f.writes, senders)
 	}
 }
 
