@@ -110,11 +110,17 @@ func (c *Caller) exchange(request []byte) (response, error) {
 
 // Call makes one call and notes what became of it.
 func (c *Caller) Call() Verdict {
+	verdict, _ := c.Try()
+	return verdict
+}
+
+// Try is Call for who wants to know what was not right about the answer.
+func (c *Caller) Try() (verdict Verdict, reason string) {
 	c.balance.Sent++
 	a := c.attempt()
 	c.balance.count(a.verdict, a.reason)
 	c.balance.Twice += a.twice
-	return a.verdict
+	return a.verdict, a.reason
 }
 
 func (c *Caller) attempt() answer {
@@ -138,12 +144,14 @@ func (c *Caller) attempt() answer {
 }
 
 // roundTrip sends the message and reads the response. The deadline is moved
-// now and then only: it costs.
+// now and then only: it costs. A caller may be slow, so it goes by the clock
+// and not by the number of calls.
 func (c *Caller) roundTrip(resp *response) error {
-	if c.calls%256 == 1 {
-		if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if now := time.Now(); now.Sub(c.conn.armed) > patience/4 {
+		if err := c.conn.SetDeadline(now.Add(patience)); err != nil {
 			return err
 		}
+		c.conn.armed = now
 	}
 	if _, err := c.conn.Write(c.message.bytes); err != nil {
 		return err

@@ -20,6 +20,8 @@ type conn struct {
 	buf  []byte
 	r, w int    // what has been read and not used is buf[r:w]
 	body []byte // where chunks are joined
+
+	armed time.Time // when a caller has moved the deadline last
 }
 
 func dial(addr string) (*conn, error) {
