@@ -18,6 +18,7 @@ type Setup struct {
 	Fixture []string // flags of the fixture
 	Command []string // the tool server instead of the fixture
 	Env     []string // added to the gate's environment, NAME=value
+	Stderr  *os.File // where the gate's log goes; nil: into Log
 }
 
 // Gate is a running sidegate.
@@ -79,6 +80,9 @@ func launch(t testing.TB, s Setup) *Gate {
 		g.cmd.Env = append(g.cmd.Env, "GORACE=atexit_sleep_ms=0") // else each end takes a second
 	}
 	g.cmd.Stdout, g.cmd.Stderr = g.out, g.out
+	if s.Stderr != nil {
+		g.cmd.Stderr = s.Stderr
+	}
 	g.cmd.SysProcAttr = endWithUs()
 	// A grandchild that outlives the gate may hold its stderr; do not wait for it.
 	g.cmd.WaitDelay = time.Second
