@@ -30,8 +30,9 @@ const Patience = 60 * time.Second
 var binary, fixture string
 
 // Main builds the gate and the fixture, runs the tests and returns the exit
-// code. With the race detector on in the tests, the gate has it too.
-func Main(m *testing.M) int {
+// code. With the race detector on in the tests, the gate has it too. Whatever
+// the tests leave running is a failure, but for what others says.
+func Main(m *testing.M, others ...goleak.Option) int {
 	dir, err := os.MkdirTemp("", "sidegate-e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -49,7 +50,7 @@ func Main(m *testing.M) int {
 	}
 	moreAtOnce()
 	code := m.Run()
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := goleak.Find(others...); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, "the tests themselves leave something behind:", err)
 		return 1
 	}
