@@ -158,6 +158,7 @@ var rooms = map[string]room{
 	"registry":      {says: "registry is a leaf: it holds any value under an unguessable id"},
 
 	"test":             {says: "tests know the gate by its binary"},
+	"test/chaos":       {says: "tests know the gate by its binary"},
 	"test/clients":     {says: "tests know the gate by its binary"},
 	"test/conformance": {says: "tests know the gate by its binary"},
 	"test/e2e":         {says: "tests know the gate by its binary"},

@@ -1,0 +1,112 @@
+//go:build linux
+
+package chaos
+
+import (
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"sidegate/test/e2e/harness"
+)
+
+// Variables of the environment. All faults are gone through only where
+// AllVariable is 1; each lasts as long as harness.LongVariable says, and there
+// are as many calls a second as RateVariable says.
+const (
+	AllVariable  = "TEST_CHAOS"
+	RateVariable = "TEST_CHAOS_RATE"
+)
+
+// A scale is how much is done.
+type scale struct {
+	all   bool
+	rate  float64 // calls a second of all clients together
+	while time.Duration
+}
+
+// theScale is what the environment asks for. Without that it is a taste, which
+// shows that the test itself works.
+func theScale(t *testing.T) scale {
+	t.Helper()
+	s := scale{all: os.Getenv(AllVariable) == "1", rate: 200, while: time.Second}
+	if s.all {
+		s.rate, s.while = 1000, 2*time.Second
+	}
+	s.while = harness.Long(t, s.while)
+	if said := os.Getenv(RateVariable); said != "" {
+		var err error
+		if s.rate, err = strconv.ParseFloat(said, 64); err != nil || s.rate <= 0 {
+			t.Fatalf("%s is %q, want calls a second", RateVariable, said)
+		}
+	}
+	return s
+}
+
+// loading is held by the one run that has clients: their starts, and the rest
+// afterwards, may overlap.
+var loading sync.Mutex
+
+// TestChaos lets one thing after the other go wrong, and then several at once.
+func TestChaos(t *testing.T) {
+	s := theScale(t)
+	list := faults
+	if !s.all {
+		list = faults[:1]
+		t.Logf("only the first of %d faults, at %v calls/s for %v: the others take minutes; set %s=1, or say make chaos",
+			len(faults), s.rate, s.while, AllVariable)
+	}
+	for _, f := range list {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, f.plan)
+			b.works()
+			before := b.rest(2*warm + links)
+			balance := b.under(s, f.run)
+			t.Logf("at %v calls/s for %v: %v", s.rate, s.while, balance)
+			f.judge(t, b, balance)
+			b.whole(before, !s.all)
+		})
+	}
+}
+
+// under runs a fault under load, from a moment before it until calls succeed
+// again, and draws the balance.
+func (b *bed) under(s scale, fault func(*bed, time.Duration)) *balance {
+	b.t.Helper()
+	loading.Lock()
+	defer loading.Unlock()
+	b.staff(s.rate, servers)
+	b.calm("before the fault")
+	fault(b, s.while)
+	b.calm("after the fault")
+	return b.dismiss()
+}
+
+// staff hires two crews for each server, half of its clients each.
+func (b *bed) staff(rate float64, servers []string) {
+	b.t.Helper()
+	each := rate / float64(2*len(servers))
+	for range 2 {
+		for _, server := range servers {
+			// A client calls 20 times a second, or a little more often.
+			b.hire(Orders{Server: server, Callers: max(int(each/20), kinds)}, each)
+		}
+	}
+}
+
+// calm waits until each crew has had a few right answers for each of its
+// callers.
+func (b *bed) calm(when string) {
+	b.t.Helper()
+	crews := b.working()
+	var from []int64
+	for _, c := range crews {
+		from = append(from, c.ledger[right].Load())
+	}
+	for i, c := range crews {
+		harness.Eventually(b.t, "calls succeed "+when, func() bool { return c.ledger[right].Load() >= from[i]+3*c.width() })
+	}
+}
