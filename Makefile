@@ -4,6 +4,8 @@ GO       ?= go
 FUZZTIME ?= 20s# how long each fuzz target runs
 MIXTIME  ?= 60s# how long the mix-up test runs
 LDFLAGS  ?= -s -w# of the linker
+CHAOSTIME ?= 10s# how long each fault lasts
+CHAOSRATE ?= 2000# calls a second while it does
 FLAGS    ?=# of sidegate run, for make run
 TESTFLAGS ?=# of go test, such as -v
 LOADFLAGS ?=# of the load harness, for make bench
@@ -14,7 +16,7 @@ CONFORMANCE := test/conformance
 LOAD        := test/load/npm
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
-.PHONY: help build run test race check lint clients conformance matrix mixup fuzz bench bench-quick microbench node python clean
+.PHONY: help build run test race check lint clients conformance matrix mixup chaos fuzz bench bench-quick microbench node python clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +56,9 @@ matrix: node ## join every frontend with every kind of backend, shared and not, 
 
 mixup: ## let 200 clients at a time share links that die, for MIXTIME
 	TEST_LONG=$(MIXTIME) $(GO) test -count=1 -timeout 15m -v -run 'TestMixup' ./test/e2e
+
+chaos: ## break what stands round the gate, for CHAOSTIME each, at CHAOSRATE calls a second, and draw the balance (Linux; the limits of memory and of the log's disk need root)
+	TEST_CHAOS=1 TEST_LONG=$(CHAOSTIME) TEST_CHAOS_RATE=$(CHAOSRATE) $(GO) test -count=1 -timeout 30m -parallel 8 -v ./test/chaos
 
 fuzz: ## run each fuzz target for FUZZTIME
 	GO=$(GO) .ci/fuzz $(FUZZTIME)
