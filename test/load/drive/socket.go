@@ -2,7 +2,9 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"time"
 
@@ -119,6 +121,18 @@ func (s *Socket) judge(body []byte) bool {
 	s.open--
 	s.balance.count(verdict, reason)
 	return true
+}
+
+// Gone tells whether the server has ended the connection since the last call:
+// what is sent on it now would be lost, and what the server said with it.
+func (s *Socket) Gone() bool {
+	c := s.conn
+	c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	err := c.fill(1)
+	if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
+		err = nil
+	}
+	return err != nil || c.r < c.w && c.buf[c.r]&0x0f == closeFrame
 }
 
 // Close says goodbye.

@@ -114,6 +114,21 @@ func TestSocketLost(t *testing.T) {
 	}
 }
 
+// TestSocketGone wants the end of a connection to be seen before more is sent.
+func TestSocketGone(t *testing.T) {
+	s, err := OpenSocket(peer(t, func(_ int, right []byte) [][]byte { return [][]byte{right} }), 300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report := s.Run(context.Background(), 2, 0); s.Gone() || !report.Balance.Good() {
+		t.Error("it is gone while the server is there", &report.Balance)
+	}
+	s.conn.Write(frame(closeFrame, []byte{3, 232})) // which the server answers
+	for !s.Gone() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // TestCrowd wants a crowd to tell streams that heard each notification once
 // from those that heard it twice, not at all, or were cut.
 func TestCrowd(t *testing.T) {
