@@ -39,11 +39,12 @@ const (
 
 // A bed is a gate with all that stands round it:
 //
-//	crews ── front ── gate ─┬─ children
+//	crews ─[ front ]─ gate ─┬─ children
 //	                        └─ back ── web
 type bed struct {
 	t     *testing.T
 	dir   string
+	plan  plan
 	gate  *harness.Gate
 	front *toxiproxy.Proxy
 	back  *toxiproxy.Proxy
@@ -55,6 +56,11 @@ type bed struct {
 
 // A plan says how a bed is made.
 type plan struct {
+	// The crews come through the front. Where the fault is elsewhere they do
+	// not: toxiproxy takes a connection away as soon as one end has closed its
+	// half, and what the gate says at the end of one may be lost there.
+	front bool
+
 	loud  bool // the stdio servers talk on stderr
 	full  bool // the gate logs to a disk that can be filled
 	flags []string
@@ -67,7 +73,7 @@ const callTimeout = 3 * time.Second
 // newBed starts everything but the crews.
 func newBed(t *testing.T, p plan) *bed {
 	t.Helper()
-	b := &bed{t: t, dir: t.TempDir()}
+	b := &bed{t: t, dir: t.TempDir(), plan: p}
 	b.web = serveHTTP(t)
 	b.back = between(t, b.web.addr)
 	setup := harness.Setup{Command: []string{}, Env: p.env, Flags: append([]string{

@@ -219,6 +219,11 @@ func (s *socketCaller) call() {
 		s.open()
 		return
 	}
+	if s.socket.Gone() { // between two bursts nobody reads
+		s.socket.Close()
+		s.socket = nil
+		return
+	}
 	s.ledger.add(sent, burst)
 	b := s.socket.Run(context.Background(), burst, 0).Balance
 	s.ledger.add(right, b.Ended[drive.Right])

@@ -30,7 +30,8 @@ const smallest = 250
 func (b *bed) hire(o Orders, rate float64) *crew {
 	b.t.Helper()
 	crews++
-	if o.Addr == "" {
+	o.Addr = b.gate.Addr
+	if b.plan.front {
 		o.Addr = b.front.Listen
 	}
 	o.Every = time.Duration(float64(o.Callers) / rate * float64(time.Second))

@@ -39,16 +39,16 @@ var faults = []fault{
 	{"the HTTP server is stopped", []string{webServer}, plan{}, stopWeb},
 	{"half the clients are killed", nobody, plan{}, killClients},
 	{"half the clients are stopped", expired, plan{}, stopClients},
-	{"no descriptors are left", everyone, plan{}, exhaust},
+	{"no descriptors are left", everyone, plan{front: true}, exhaust},
 	{"the disk under the log is full", children, plan{loud: true, full: true}, fillDisk},
-	{"clients are 200 ms away", nobody, plan{}, func(b *bed, while time.Duration) { b.slow(b.front, while) }},
-	{"clients are cut off", nobody, plan{}, func(b *bed, while time.Duration) { b.cutOff(b.front, while) }},
-	{"clients stall", expired, plan{}, func(b *bed, while time.Duration) { b.stall(b.front, while) }},
+	{"clients are 200 ms away", nobody, plan{front: true}, func(b *bed, while time.Duration) { b.slow(b.front, while) }},
+	{"clients are cut off", nobody, plan{front: true}, func(b *bed, while time.Duration) { b.cutOff(b.front, while) }},
+	{"clients stall", expired, plan{front: true}, func(b *bed, while time.Duration) { b.stall(b.front, while) }},
 	{"the HTTP server is 200 ms away", nobody, plan{}, func(b *bed, while time.Duration) { b.slow(b.back, while) }},
 	{"the HTTP server is cut off", []string{webServer}, plan{}, func(b *bed, while time.Duration) { b.cutOff(b.back, while) }},
 	{"the HTTP server's answers are cut short", []string{webServer}, plan{}, cutAnswers},
 	{"the HTTP server stalls", []string{webServer}, plan{}, func(b *bed, while time.Duration) { b.stall(b.back, while) }},
-	{"all together", everyone, plan{loud: true, full: true}, together},
+	{"all together", everyone, plan{front: true, loud: true, full: true}, together},
 }
 
 // killChildren kills a child every now and then.

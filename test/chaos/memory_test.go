@@ -56,9 +56,7 @@ func (b *bed) large(s scale, group *group) *balance {
 	b.calm("before large messages")
 	group.take(b.gate.PID())
 	for _, server := range running {
-		// Past the front, which takes a connection away as soon as the gate has
-		// closed its half: the refusal of a body that is still sent is lost there.
-		b.hire(Orders{Addr: b.gate.Addr, Server: server, Callers: 4, Size: largest - 16<<10, Plain: true}, 4)
+		b.hire(Orders{Server: server, Callers: 4, Size: largest - 16<<10, Plain: true}, 4)
 	}
 	b.calm("beside large messages")
 	time.Sleep(s.while)
