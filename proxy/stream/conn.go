@@ -31,8 +31,11 @@ type Conn struct {
 	comment    bool   // a comment is due
 	superseded bool   // another connection has taken the stream over
 	after      *Conn  // whose write it waits for, having taken the stream over
+	ending     bool   // the end of the answer is being written
 	finished   bool   // the answer is written to its end
 	broken     bool   // cut, closed or too slow: nothing more is written
+
+	written chan struct{} // closed when it is finished or broken; nil while nobody waits
 }
 
 // Request says what a response's head and end depend on.
@@ -69,7 +72,10 @@ func (c *Conn) watch(b *Outbox) error {
 	for c.arm(b, b.options.KeepAlive) {
 		n, err := c.socket.Conn.Read(chunk[:])
 		if pipelined = append(pipelined, chunk[:n]...); len(pipelined) > maxUnread {
-			return errPipelined
+			if !c.awaitEnd(b) {
+				return errPipelined
+			}
+			break
 		}
 		switch {
 		case err == nil:
@@ -81,6 +87,23 @@ func (c *Conn) watch(b *Outbox) error {
 	}
 	c.socket.unread = append(c.socket.unread, pipelined...)
 	return nil
+}
+
+// awaitEnd waits until the answer's end is written, without reading, and tells
+// whether it was. A client may have all of its answer, and be sending its next
+// request, before the writer comes to say so. Where the end is not on its way
+// yet there is nothing to wait for.
+func (c *Conn) awaitEnd(b *Outbox) bool {
+	b.mu.Lock()
+	if c.ending && !c.finished && !c.broken {
+		written := make(chan struct{})
+		c.written = written
+		b.mu.Unlock()
+		<-written // a write takes no longer than its deadline
+		b.mu.Lock()
+	}
+	defer b.mu.Unlock()
+	return c.finished
 }
 
 // pieceSize is how much is written under one deadline: a slow reader is one

@@ -121,12 +121,22 @@ func (s *Stream) lose() {
 func (c *Conn) sever() {
 	c.broken = true
 	c.Close()
+	c.wake()
 }
 
 // finish notes that all is written and wakes the owner.
 func (c *Conn) finish() {
 	c.finished = true
 	_ = c.socket.SetReadDeadline(longAgo) // a closed socket wakes its owner as well
+	c.wake()
+}
+
+// wake wakes an owner that does not read.
+func (c *Conn) wake() {
+	if c.written != nil {
+		close(c.written)
+		c.written = nil
+	}
 }
 
 // arm sets the deadline of the owner's next read; false: it need not read.

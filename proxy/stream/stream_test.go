@@ -409,3 +409,84 @@ func TestPipelinedRequestIsGivenBack(t *testing.T) {
 		t.Errorf("got back %q, %v", rest, err)
 	}
 }
+
+// A lag is a connection whose writes are done long before they return, as
+// where a busy machine lets others go first.
+type lag struct {
+	net.Conn
+	read    atomic.Int64
+	returns chan struct{}
+}
+
+func (l *lag) Write(p []byte) (int, error) {
+	n, err := l.Conn.Write(p)
+	<-l.returns
+	return n, err
+}
+
+func (l *lag) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	l.read.Add(int64(n))
+	return n, err
+}
+
+// TestNextRequestBeforeTheWriterKnows: a client that has its answer sends its
+// next request, however large, though the gate has not noticed yet that the
+// answer is written.
+func TestNextRequestBeforeTheWriterKnows(t *testing.T) {
+	b := newBench(t, nil)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := &lag{Conn: server, returns: make(chan struct{})}
+	socket := NewSocket(slow, func() {})
+	defer socket.Close()
+	c := takeOver(t, hijacked{socket, bufio.NewReader(socket)}, Request{HTTP11: true, Keep: true}, 20*time.Second)
+	s := b.box.Open(1)
+	done := make(chan bool, 1)
+	go func() { done <- s.Hold(c, 0) }()
+	s.Answer(b.msg("{}"))
+	if _, body := response(t, client); body != "{}" {
+		t.Errorf("the answer is %q", body)
+	}
+	next := strings.Repeat("0123456789abcdef", 1<<16)
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(client, next)
+		sent <- err
+	}()
+	b.eventually("as much is read as is kept", func() bool { return slow.read.Load() > maxUnread })
+	close(slow.returns)
+	if !<-done {
+		t.Fatal("the connection was not given back")
+	}
+	got := make([]byte, len(next))
+	if _, err := io.ReadFull(socket, got); err != nil || string(got) != next {
+		t.Errorf("the next request did not come whole: %v", err)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTooMuchPipelined: who sends on and on while nothing is answered is cut
+// off.
+func TestTooMuchPipelined(t *testing.T) {
+	b := newBench(t, nil)
+	client, reusable := b.hold(b.box.Open(1), 0)
+	io.WriteString(client, strings.Repeat("x", 2*maxUnread)) // which may fail in the middle
+	if <-reusable {
+		t.Error("the connection was given back")
+	}
+}

@@ -70,6 +70,7 @@ func (c *Conn) run(box *Outbox) {
 	defer box.mu.Unlock()
 	for c.due() {
 		b := c.compose()
+		c.ending = b.last
 		box.mu.Unlock()
 		err := c.write(b.buffers())
 		b.scratch.Release()
