@@ -19,6 +19,7 @@ type Setup struct {
 	Command []string // the tool server instead of the fixture
 	Env     []string // added to the gate's environment, NAME=value
 	Stderr  *os.File // where the gate's log goes; nil: into Log
+	Binary  string   // the gate itself, if it is not the one that Main built
 }
 
 // Gate is a running sidegate.
@@ -74,7 +75,11 @@ func launch(t testing.TB, s Setup) *Gate {
 	args := append([]string{"run"}, standing...)
 	args = append(args, s.Flags...)
 	args = append(append(args, "--"), command...)
-	g := &Gate{cmd: exec.Command(binary, args...), out: &logBuffer{}, ended: make(chan struct{})}
+	path := s.Binary
+	if path == "" {
+		path = binary
+	}
+	g := &Gate{cmd: exec.Command(path, args...), out: &logBuffer{}, ended: make(chan struct{})}
 	g.cmd.Env = append(os.Environ(), s.Env...)
 	if raceEnabled {
 		g.cmd.Env = append(g.cmd.Env, "GORACE=atexit_sleep_ms=0") // else each end takes a second
