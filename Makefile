@@ -58,7 +58,7 @@ mixup: ## let 200 clients at a time share links that die, for MIXTIME
 	TEST_LONG=$(MIXTIME) $(GO) test -count=1 -timeout 15m -v -run 'TestMixup' ./test/e2e
 
 chaos: ## break what stands round the gate, for CHAOSTIME each, at CHAOSRATE calls a second, and draw the balance (Linux; the limits of memory and of the log's disk need root)
-	TEST_CHAOS=1 TEST_LONG=$(CHAOSTIME) TEST_CHAOS_RATE=$(CHAOSRATE) $(GO) test -count=1 -timeout 30m -parallel 8 -v ./test/chaos
+	TEST_CHAOS=1 TEST_LONG=$(CHAOSTIME) TEST_CHAOS_RATE=$(CHAOSRATE) $(GO) test -count=1 -timeout 30m -parallel 9 -v ./test/chaos
 
 fuzz: ## run each fuzz target for FUZZTIME
 	GO=$(GO) .ci/fuzz $(FUZZTIME)

@@ -28,13 +28,11 @@ const (
 
 var servers = []string{sharedServer, ownServer, webServer}
 
-// What is left of the stdio servers when nobody uses them: the processes of
-// each that are kept ready, and those that are shared by each kind of client,
-// legacy and modern.
+// The processes of each stdio server that are kept ready, and those of the
+// shared one that each kind of client shares, legacy and modern.
 const (
-	warm           = 2
-	links          = 4
-	kindsOfClients = 2
+	warm  = 2
+	links = 4
 )
 
 // A bed is a gate with all that stands round it:
@@ -51,7 +49,10 @@ type bed struct {
 	web   *web
 	crews []*crew
 	cuts  int64 // calls that may have been under way on connections which were cut
-	log   *disk // where the gate logs to; nil: into its handle
+
+	watch  watch
+	before map[string]tally // of each server, before the fault
+	log    *disk            // where the gate logs to; nil: into its handle
 }
 
 // A plan says how a bed is made.
@@ -63,8 +64,26 @@ type plan struct {
 
 	loud  bool // the stdio servers talk on stderr
 	full  bool // the gate logs to a disk that can be filled
-	flags []string
-	env   []string
+	clock bool // the gate has a clock that can be set
+	small bool // the gate has little memory
+
+	only []string // the servers that have clients, if not all of them
+	far  bool     // calls take long: there are many clients, so that there still are as many calls
+}
+
+// pace is how often a client calls in a second, or a little more often.
+func (p plan) pace() float64 {
+	if p.far {
+		return 2
+	}
+	return 20
+}
+
+func (p plan) servers() []string {
+	if p.only != nil {
+		return p.only
+	}
+	return servers
 }
 
 // callTimeout is long enough for what a busy machine delays.
@@ -76,14 +95,21 @@ func newBed(t *testing.T, p plan) *bed {
 	b := &bed{t: t, dir: t.TempDir(), plan: p}
 	b.web = serveHTTP(t)
 	b.back = between(t, b.web.addr)
-	setup := harness.Setup{Command: []string{}, Env: p.env, Flags: append([]string{
+	setup := harness.Setup{Command: []string{}, Flags: []string{
 		"--config", b.config(p.loud), "--idle-timeout", "2s", "--call-timeout", callTimeout.String(), "--link-wait", "30s",
 		"--header-timeout", "2m", "--log-level", "warn",
-	}, p.flags...)}
+	}}
 	if p.full {
 		b.log = newDisk(t)
 		setup.Stderr = b.log.file
 		setup.Flags = append(setup.Flags, "--log-level", "info") // with what servers say
+	}
+	if p.clock {
+		setup.Binary = clockwork(t)
+	}
+	if p.small {
+		setup.Env = []string{fmt.Sprintf("GOMEMLIMIT=%d", goMemory)}
+		setup.Flags = append(setup.Flags, "--max-bytes-in-flight", strconv.Itoa(inFlight))
 	}
 	b.gate = harness.Start(t, setup)
 	b.front = between(t, b.gate.Addr)

@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"sync"
@@ -12,9 +13,9 @@ import (
 	"sidegate/test/e2e/harness"
 )
 
-// Variables of the environment. All faults are gone through only where
-// AllVariable is 1, and none otherwise; each lasts as long as harness.LongVariable says, and there
-// are as many calls a second as RateVariable says.
+// Variables of the environment. Where AllVariable is 1 all faults are gone
+// through, and none otherwise; each lasts as long as harness.LongVariable says,
+// and there are as many calls a second as RateVariable says.
 const (
 	AllVariable  = "TEST_CHAOS"
 	RateVariable = "TEST_CHAOS_RATE"
@@ -52,47 +53,51 @@ func TestChaos(t *testing.T) {
 		t.Logf("%d faults are left out, which take minutes and the machine for themselves: set %s=1, or say make chaos", len(faults), AllVariable)
 		return
 	}
+	var building sync.WaitGroup
+	building.Go(func() { buildClockwork() }) // it takes long, and the last faults want it
+	t.Cleanup(building.Wait)
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			b := newBed(t, f.plan)
 			b.works()
 			before := b.rest(2*warm + links)
-			balance := b.under(s, f.run)
+			balance := b.under(s, f)
 			t.Logf("at %v calls/s for %v: %v", s.rate, s.while, balance)
 			f.judge(t, b, balance)
-			b.whole(before, false)
+			b.whole(before)
 		})
 	}
 }
 
 // under runs a fault under load, from a moment before it until calls succeed
 // again, and draws the balance.
-func (b *bed) under(s scale, fault func(*bed, time.Duration)) *balance {
+func (b *bed) under(s scale, f fault) *balance {
 	b.t.Helper()
 	loading.Lock()
 	defer loading.Unlock()
-	b.staff(s.rate, servers)
+	b.staff(s.rate)
 	b.calm("before the fault")
-	fault(b, s.while)
+	b.begin(f.signs)
+	f.run(b, s.while)
 	b.calm("after the fault")
 	return b.dismiss()
 }
 
 // staff hires two crews for each server, half of its clients each.
-func (b *bed) staff(rate float64, servers []string) {
+func (b *bed) staff(rate float64) {
 	b.t.Helper()
+	servers := b.plan.servers()
 	each := rate / float64(2*len(servers))
 	for range 2 {
 		for _, server := range servers {
-			// A client calls 20 times a second, or a little more often.
-			b.hire(Orders{Server: server, Callers: max(int(each/20), kinds)}, each)
+			b.hire(Orders{Server: server, Callers: max(int(each/b.plan.pace()), kinds)}, each)
 		}
 	}
 }
 
 // calm waits until each crew has had a few right answers for each of its
-// callers.
+// callers; one, where they are large, since not all find room at a time.
 func (b *bed) calm(when string) {
 	b.t.Helper()
 	crews := b.working()
@@ -101,6 +106,12 @@ func (b *bed) calm(when string) {
 		from = append(from, c.ledger[right].Load())
 	}
 	for i, c := range crews {
-		harness.Eventually(b.t, "calls succeed "+when, func() bool { return c.ledger[right].Load() >= from[i]+3*c.width() })
+		few := 3 * c.width()
+		if c.orders.Plain {
+			few = c.width()
+		}
+		harness.EventuallyWithin(b.t, 2*harness.Patience, fmt.Sprintf("calls to %s succeed %s", c.orders.Server, when), func() bool {
+			return c.ledger[right].Load() >= from[i]+few
+		})
 	}
 }

@@ -97,9 +97,8 @@ func (c *clients) live(ctx context.Context, who caller, due time.Time) {
 	defer who.leave()
 	for {
 		if behind := time.Since(due); behind > time.Second {
-			n := behind / every
-			c.ledger.add(late, int64(n))
-			due = due.Add(n * every)
+			c.ledger.add(late, int64(behind/every))
+			due = due.Add(behind - behind%every)
 		}
 		select {
 		case <-ctx.Done():
@@ -149,9 +148,6 @@ func failure(reason string) entry {
 	case strings.HasPrefix(reason, "dial "):
 		return unsent
 	case strings.Contains(reason, "got status"), strings.HasPrefix(reason, "initialize got {"):
-		if strings.HasPrefix(reason, "the upgrade got status") {
-			return refused // the words are in a body that is not read
-		}
 		return refusal(reason)
 	case closed.MatchString(reason):
 		return refused
@@ -184,7 +180,8 @@ func (h *httpCaller) call() {
 			return
 		}
 	}
-	verdict, reason := h.caller.Try()
+	verdict, again, reason := h.caller.Try()
+	h.ledger.add(twice, again)
 	switch verdict {
 	case drive.Right:
 		h.ledger.add(right, 1)

@@ -11,8 +11,9 @@
 // they have sent and got is counted in memory that outlives them. The faults
 // of the network are toxiproxy's.
 //
-// What is not here is a jump of the wall clock: there is one for the whole
-// machine. Time-outs, leases and lifetimes do not go by it; that a parked call
-// does not either is tested where its state is sealed (proxy/bridge/modern,
-// TestClockIsSet).
+// A fault goes on until there are signs of it: calls that were refused, a call
+// that took as long as its way, a clock that is another.
+//
+// The wall clock is one for the whole machine. What jumps is the clock that is
+// built into a gate of its own (testdata/clock.go).
 package chaos

@@ -23,47 +23,30 @@ const (
 	largest  = 16 << 20 // --max-message
 )
 
-// TestMemory sends messages as large as they may be through a gate with little
-// memory, among many small ones.
-func TestMemory(t *testing.T) {
-	s := theScale(t)
-	if !s.all {
-		t.Logf("left out, as most faults are: set %s=1, or say make chaos", AllVariable)
-		return
+// squeeze sends messages as large as they may be through a gate with little
+// memory, among many small ones, and wants some to be answered. The memory is
+// the gate's alone: a child that it starts in its group would count as well, so
+// there are clients only of servers all of whose processes run.
+func squeeze(b *bed, while time.Duration) {
+	newGroup(b.t, memory).take(b.gate.PID())
+	b.hireLarge(4)
+	b.calm("beside large messages")
+	time.Sleep(while)
+	b.calm("beside large messages")
+	peak := measure.Peak(b.gate.PID())
+	b.t.Logf("the gate had up to %d MiB resident", peak>>20)
+	if peak > memory {
+		b.t.Errorf("that is more than %d MiB", memory>>20)
 	}
-	t.Parallel()
-	group := newGroup(t, memory)
-	b := newBed(t, plan{
-		env:   []string{fmt.Sprintf("GOMEMLIMIT=%d", goMemory)},
-		flags: []string{"--max-bytes-in-flight", strconv.Itoa(inFlight)},
-	})
-	b.works()
-	before := b.rest(2*warm + links)
-	t.Logf("at %v calls/s and 4 of 16 MiB to each server: %v", s.rate, b.large(s, group))
-	t.Logf("the gate had up to %d MiB resident", measure.Peak(b.gate.PID())>>20)
-	b.whole(before, false)
 }
 
-// large is the load. The group is for the gate alone: a child that it starts
-// in there would count as well, so there are only clients of servers that run.
-func (b *bed) large(s scale, group *group) *balance {
+// hireLarge hires callers with messages as large as they may be, each of whom
+// calls once a second at most.
+func (b *bed) hireLarge(callers int) {
 	b.t.Helper()
-	loading.Lock()
-	defer loading.Unlock()
-	running := []string{sharedServer, webServer}
-	b.works()
-	b.staff(s.rate, running)
-	b.calm("before large messages")
-	group.take(b.gate.PID())
-	for _, server := range running {
-		b.hire(Orders{Server: server, Callers: 4, Size: largest - 16<<10, Plain: true}, 4)
+	for _, server := range ready {
+		b.hire(Orders{Server: server, Callers: callers, Size: largest - 16<<10, Plain: true}, float64(callers))
 	}
-	b.calm("beside large messages")
-	time.Sleep(s.while)
-	b.calm("beside large messages")
-	sum := b.dismiss()
-	sum.want(b.t, 0)
-	return sum
 }
 
 // A group is a cgroup with a limit of memory. There is none where none may be

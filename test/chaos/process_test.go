@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -42,6 +43,12 @@ func start(t *testing.T, command []string) *process {
 	}
 	t.Cleanup(p.kill)
 	return p
+}
+
+// isStopped tells whether a signal has stopped the process.
+func (p *process) isStopped() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	return err == nil && strings.Contains(string(stat), ") T ")
 }
 
 func (p *process) signal(s syscall.Signal) { p.cmd.Process.Signal(s) }

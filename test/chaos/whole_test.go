@@ -23,15 +23,9 @@ func (f footprint) String() string {
 	return fmt.Sprintf("%d goroutines, %d descriptors, %d children", f.goroutines, f.descriptors, f.children)
 }
 
-// more is f with so many further children, each of which is pipes, and
-// goroutines that read them.
-func (f footprint) more(children int) footprint {
-	return footprint{f.goroutines + 5*children, f.descriptors + 5*children, f.children + children}
-}
-
 // rest waits until nothing is left of the clients but so many children, and
-// returns what the gate holds then. What a reading itself takes is not always the same, so it is the
-// least of a few.
+// returns what the gate holds then. What a reading itself takes is not always
+// the same, so it is the least of a few.
 func (b *bed) rest(children int) footprint {
 	b.t.Helper()
 	var now string
@@ -56,21 +50,17 @@ func (b *bed) rest(children int) footprint {
 
 // whole wants the gate to be as it was before: calls succeed at every door,
 // and nothing is left behind. Links that were shared stay for half a minute
-// when nobody uses them any more; who has no time for that allows for them.
-func (b *bed) whole(before footprint, quick bool) {
+// when nobody uses them any more.
+func (b *bed) whole(before footprint) {
 	b.t.Helper()
 	b.works()
-	allowed := before
-	if quick {
-		allowed = before.more(2*warm + kindsOfClients*links - before.children)
-	}
-	b.rest(allowed.children)
+	b.rest(before.children)
 	const room = 8 // what a reading needs, and what comes and goes by itself
 	var now footprint
 	defer func() { b.t.Logf("before: %v; after: %v", before, now) }()
 	harness.EventuallyWithin(b.t, 2*harness.Patience, "the gate holds no more than before", func() bool {
 		now = look(b.t, b.gate)
-		return now.goroutines <= allowed.goroutines+room && now.descriptors <= allowed.descriptors+room && now.children <= allowed.children
+		return now.goroutines <= before.goroutines+room && now.descriptors <= before.descriptors+room && now.children <= before.children
 	})
 }
 
@@ -91,20 +81,31 @@ func (b *bed) works() {
 	}
 }
 
+// try makes a few calls at a door, and says what is wrong.
+func try(d drive.Door) (why string) {
+	c, err := drive.Open(d, drive.Work{Size: smallest})
+	if err != nil {
+		return err.Error()
+	}
+	defer c.End()
+	for range 3 {
+		switch verdict, again, reason := c.Try(); {
+		case verdict != drive.Right:
+			return reason
+		case again > 0:
+			return "it is answered twice"
+		}
+	}
+	return ""
+}
+
 // probe makes a few calls at every door of a server, and says what is wrong.
 func (b *bed) probe(server string) (why string) {
 	path := "/servers/" + server
 	for _, door := range []drive.Door{{Path: path + "/mcp"}, {Path: path + "/mcp", Modern: true}} {
 		door.Addr = b.gate.Addr
-		c, err := drive.Open(door, drive.Work{Size: smallest})
-		if err != nil {
-			return err.Error()
-		}
-		defer c.End()
-		for range 3 {
-			if verdict, reason := c.Try(); verdict != drive.Right {
-				return reason
-			}
+		if why := try(door); why != "" {
+			return why
 		}
 	}
 	s, err := drive.OpenSocket(drive.Door{Addr: b.gate.Addr, Path: path + "/ws"}, smallest)

@@ -110,17 +110,18 @@ func (c *Caller) exchange(request []byte) (response, error) {
 
 // Call makes one call and notes what became of it.
 func (c *Caller) Call() Verdict {
-	verdict, _ := c.Try()
+	verdict, _, _ := c.Try()
 	return verdict
 }
 
-// Try is Call for who wants to know what was not right about the answer.
-func (c *Caller) Try() (verdict Verdict, reason string) {
+// Try is Call for who wants to know what was not right about the answer, and
+// how many further answers came with it.
+func (c *Caller) Try() (verdict Verdict, twice int64, reason string) {
 	c.balance.Sent++
 	a := c.attempt()
 	c.balance.count(a.verdict, a.reason)
 	c.balance.Twice += a.twice
-	return a.verdict, a.reason
+	return a.verdict, a.twice, a.reason
 }
 
 func (c *Caller) attempt() answer {

@@ -44,10 +44,13 @@ func (c *conn) upgrade(d Door) error {
 	if err := c.head(&resp); err != nil {
 		return err
 	}
-	if resp.status != 101 {
-		return fmt.Errorf("the upgrade got status %d", resp.status)
+	if resp.status == 101 {
+		return nil
 	}
-	return nil
+	if err := c.rest(&resp); err != nil {
+		return err
+	}
+	return fmt.Errorf("the upgrade got status %d: %.300s", resp.status, resp.body)
 }
 
 // greet opens the session of a WebSocket.
