@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"sidegate/test/e2e/harness"
 	"sidegate/test/load/drive"
@@ -23,6 +24,10 @@ func (f footprint) String() string {
 	return fmt.Sprintf("%d goroutines, %d descriptors, %d children", f.goroutines, f.descriptors, f.children)
 }
 
+// restful is how long a gate that comes to rest is left alone: to look takes
+// its time, and that of another which is under load meanwhile.
+const restful = 250 * time.Millisecond
+
 // rest waits until nothing is left of the clients but so many children, and
 // returns what the gate holds then. What a reading itself takes is not always
 // the same, so it is the least of a few.
@@ -37,6 +42,7 @@ func (b *bed) rest(children int) footprint {
 	harness.EventuallyWithin(b.t, 2*harness.Patience, "the gate comes to rest", func() bool {
 		sessions, streams := b.gate.Metric(b.t, "sidegate_sessions"), b.gate.Metric(b.t, "sidegate_streams")
 		calls, left := b.gate.Metric(b.t, "sidegate_calls_in_flight"), len(b.gate.Children())
+		time.Sleep(restful)
 		now = fmt.Sprintf("%v sessions, %v streams, %v calls, %d children", sessions, streams, calls, left)
 		return sessions == 0 && streams == 0 && calls == 0 && left <= children
 	})
@@ -59,6 +65,7 @@ func (b *bed) whole(before footprint) {
 	var now footprint
 	defer func() { b.t.Logf("before: %v; after: %v", before, now) }()
 	harness.EventuallyWithin(b.t, 2*harness.Patience, "the gate holds no more than before", func() bool {
+		time.Sleep(restful)
 		now = look(b.t, b.gate)
 		return now.goroutines <= before.goroutines+room && now.descriptors <= before.descriptors+room && now.children <= before.children
 	})
