@@ -48,7 +48,8 @@ type bed struct {
 	back  *toxiproxy.Proxy
 	web   *web
 	crews []*crew
-	cuts  int64 // calls that may have been under way on connections which were cut
+	group *group // for the gate's memory; nil where the plan has none
+	cuts  int64  // calls that may have been under way on connections which were cut
 
 	watch  watch
 	before map[string]tally // of each server, before the fault
@@ -87,7 +88,7 @@ func (p plan) servers() []string {
 }
 
 // callTimeout is long enough for what a busy machine delays.
-const callTimeout = 3 * time.Second
+const callTimeout = 5 * time.Second
 
 // newBed starts everything but the crews.
 func newBed(t *testing.T, p plan) *bed {
@@ -95,8 +96,11 @@ func newBed(t *testing.T, p plan) *bed {
 	b := &bed{t: t, dir: t.TempDir(), plan: p}
 	b.web = serveHTTP(t)
 	b.back = between(t, b.web.addr)
+	if p.small {
+		b.group = newGroup(t, memory)
+	}
 	setup := harness.Setup{Command: []string{}, Flags: []string{
-		"--config", b.config(p.loud), "--idle-timeout", "2s", "--call-timeout", callTimeout.String(), "--link-wait", "30s",
+		"--config", b.config(), "--idle-timeout", "2s", "--call-timeout", callTimeout.String(), "--link-wait", "30s",
 		"--header-timeout", "2m", "--log-level", "warn",
 	}}
 	if p.full {
@@ -117,11 +121,14 @@ func newBed(t *testing.T, p plan) *bed {
 }
 
 // config writes the gate's file.
-func (b *bed) config(isLoud bool) string {
+func (b *bed) config() string {
 	b.t.Helper()
 	command := role("chaos-stdio")
-	if isLoud {
-		command = append(command, "loud")
+	if b.plan.loud {
+		command = append(command, isLoud)
+	}
+	if b.group != nil && b.group.dir != "" {
+		command = append(command, goTo+b.group.home)
 	}
 	var words []string
 	for _, word := range command {

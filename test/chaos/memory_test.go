@@ -24,11 +24,10 @@ const (
 )
 
 // squeeze sends messages as large as they may be through a gate with little
-// memory, among many small ones, and wants some to be answered. The memory is
-// the gate's alone: a child that it starts in its group would count as well, so
-// there are clients only of servers all of whose processes run.
+// memory, among many small ones, and wants some to be answered.
 func squeeze(b *bed, while time.Duration) {
-	newGroup(b.t, memory).take(b.gate.PID())
+	b.group.take(b.gate.PID())
+	defer b.group.free(b.gate.PID())
 	b.hireLarge(4)
 	b.calm("beside large messages")
 	time.Sleep(while)
@@ -52,8 +51,9 @@ func (b *bed) hireLarge(callers int) {
 // A group is a cgroup with a limit of memory. There is none where none may be
 // made; then GOMEMLIMIT is all that tells the gate.
 type group struct {
-	t   *testing.T
-	dir string
+	t    *testing.T
+	dir  string
+	home string // the file that takes processes out of it
 }
 
 func newGroup(t *testing.T, limit int) *group {
@@ -73,7 +73,7 @@ func newGroup(t *testing.T, limit int) *group {
 			continue // the kernel makes it, where it has this controller there
 		}
 		if os.WriteFile(file, []byte(strconv.Itoa(limit)), 0o600) == nil {
-			return &group{t, dir}
+			return &group{t, dir, filepath.Join(version.root, "cgroup.procs")}
 		}
 	}
 	t.Log("no cgroup can be made here: the limit is GOMEMLIMIT alone")
@@ -88,5 +88,12 @@ func (g *group) take(pid int) {
 	}
 	if err := os.WriteFile(filepath.Join(g.dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o600); err != nil {
 		g.t.Logf("the gate cannot be put into a cgroup (%v): the limit is GOMEMLIMIT alone", err)
+	}
+}
+
+// free takes a process out of the group.
+func (g *group) free(pid int) {
+	if g.dir != "" {
+		os.WriteFile(g.home, []byte(strconv.Itoa(pid)), 0o600)
 	}
 }
