@@ -156,7 +156,7 @@ func (c *Conn) arm(b *Outbox, d time.Duration) bool {
 func (c *Conn) tick(b *Outbox) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.stream.conn != c || c.finished {
+	if c.stream.conn != c || c.finished || c.stream.answer != nil { // which a writer is about to take
 		return
 	}
 	c.stream.toEvents()

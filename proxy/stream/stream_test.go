@@ -490,3 +490,23 @@ func TestTooMuchPipelined(t *testing.T) {
 		t.Error("the connection was given back")
 	}
 }
+
+// TestTickBeforeTheWriter: an answer that has come while no writer has taken it
+// yet is not lost to the stream's clock, which would make an event stream of it.
+func TestTickBeforeTheWriter(t *testing.T) {
+	b := newBench(t, nil)
+	s := b.box.Open(1)
+	client, reusable := b.hold(s, 0)
+	var c *Conn
+	b.within("the connection", func() bool { c = s.conn; return c != nil })
+	b.do(func() { c.writing = true }) // as if one were about to begin
+	s.Answer(b.msg("{}"))
+	c.tick(b.box)
+	b.do(func() { go c.run(b.box) })
+	if r, body := response(t, client); r.Header.Get("Content-Type") != "application/json" || body != "{}" {
+		t.Errorf("%q: %q", r.Header, body)
+	}
+	if !<-reusable {
+		t.Error("the connection was not given back")
+	}
+}
