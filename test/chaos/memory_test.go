@@ -3,7 +3,6 @@
 package chaos
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -58,13 +57,12 @@ type group struct {
 
 func newGroup(t *testing.T, limit int) *group {
 	t.Helper()
-	name := fmt.Sprintf("sidegate-chaos-%d", os.Getpid())
 	for _, version := range []struct{ root, file string }{
 		{"/sys/fs/cgroup", "memory.max"},
 		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"},
 	} {
-		dir := filepath.Join(version.root, name)
-		if os.Mkdir(dir, 0o755) != nil {
+		dir, err := os.MkdirTemp(version.root, "sidegate-chaos-")
+		if err != nil {
 			continue
 		}
 		t.Cleanup(func() { os.Remove(dir) })
