@@ -35,8 +35,8 @@ LABEL org.opencontainers.image.title="Sidegate, fence" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$COMMIT"
-# Root, since packet filters are NET_ADMIN's: the container needs no other
-# capability, and ends when the rules are in place.
+# Root with NET_ADMIN, since packet filters are theirs, and for the legacy backend
+# NET_RAW; no other capability. The container ends when the rules are in place.
 USER 0:0
 ENTRYPOINT ["/bin/sidegate"]
 CMD ["fence", "--help"]

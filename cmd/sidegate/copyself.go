@@ -104,7 +104,7 @@ func fill(f *os.File, source io.Reader) error {
 func sameProgram(source *os.File, path string) (bool, error) {
 	there, err := os.Open(path)
 	if err != nil {
-		return false, nil //nolint:nilerr // not there or not readable: the copy says what is wrong, if anything is
+		return false, nil // not there or not readable: the copy says what is wrong, if anything is
 	}
 	defer there.Close()
 	info, err := there.Stat()
