@@ -9,6 +9,8 @@ CHAOSRATE ?= 2000# calls a second while it does
 FLAGS    ?=# of sidegate run, for make run
 TESTFLAGS ?=# of go test, such as -v
 LOADFLAGS ?=# of the load harness, for make bench
+ENGINE   ?= docker# what builds the image
+VERSION  ?= $(shell git describe --tags --always --dirty)# of the image
 
 TS          := test/clients/ts
 PYTHON      := test/clients/python
@@ -16,7 +18,7 @@ CONFORMANCE := test/conformance
 LOAD        := test/load/npm
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
-.PHONY: help build run test race check lint clients conformance matrix mixup chaos fuzz bench bench-quick microbench node python clean
+.PHONY: help build image run test test-image race check lint clients conformance matrix mixup chaos fuzz bench bench-quick microbench node python clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,11 +26,17 @@ help: ## say what there is to do
 build: ## build the gate: ./sidegate, one static binary without symbols (LDFLAGS= leaves them in, for perf)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o sidegate ./cmd/sidegate
 
+image: ## build the image sidegate:VERSION with ENGINE (docker; podman with IMAGEFLAGS=--format=docker)
+	$(ENGINE) build $(IMAGEFLAGS) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$$(git rev-parse HEAD) --tag sidegate:$(VERSION) .
+
 run: build ## start the gate in front of the demo tool server and print its doors (FLAGS='--listen 127.0.0.1:9000')
 	./sidegate run --curl $(FLAGS) -- ./sidegate demo
 
 test: ## run the tests, none from a cache: the gate is built by some of them; what needs Node, Python, nginx or HAProxy skips where that is not installed
 	$(if $(filter -v,$(TESTFLAGS)),$(GO) test -count=1 -timeout 20m $(TESTFLAGS) ./...,GO=$(GO) .ci/test -count=1 -timeout 20m $(TESTFLAGS))
+
+test-image: ## build the image and run it; needs root, podman and runc
+	$(GO) test -tags image -count=1 -timeout 12m $(TESTFLAGS) ./test/image
 
 race: ## run the tests with the race detector, in the gate as well
 	$(GO) test -race -count=1 -timeout 30m $(TESTFLAGS) ./...
@@ -39,7 +47,7 @@ check: ## gofmt, go mod tidy, vet and build for every platform, lint
 	$(GO) mod tidy -diff
 	@set -e; for platform in $(PLATFORMS); do \
 		echo "vet and build for $$platform"; export GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0; \
-		$(GO) vet ./...; $(GO) build -o /dev/null ./cmd/sidegate; done
+		$(GO) vet -tags image ./...; $(GO) build -o /dev/null ./cmd/sidegate; done
 	$(MAKE) lint
 
 lint: ## golangci-lint, in the version of .ci/lint/go.mod; the first time it takes minutes to build

@@ -90,7 +90,7 @@ func startGate(tb testing.TB, c *Config) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := g.Listen(); err != nil {
+	if err := g.Listen(nil); err != nil {
 		tb.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())

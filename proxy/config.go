@@ -13,7 +13,8 @@ type Config struct {
 	Version string
 
 	// Listen is where clients come in: HOST:PORT, an empty HOST for all
-	// addresses, port 0 for any free one; or unix:///PATH.
+	// addresses, port 0 for any free one; unix:///PATH; or fd://NAME for a socket
+	// that Listen is given.
 	Listen string
 	// Admin is where /livez, /readyz and /metrics are served, in the same
 	// forms, or "off".

@@ -93,7 +93,7 @@ func usePass(url, path string) func(*Config) {
 }
 
 func TestValidateRefuses(t *testing.T) {
-	const address = `must be HOST:PORT or unix:///PATH; it is `
+	const address = `must be HOST:PORT, unix:///PATH or fd://NAME; it is `
 	const badPath = `backends.b.pass must be a path that starts with / and is plain, without %, ?, ; and *; one that ends with / lets all below it through; it is `
 	const timeout = `must be from 1ms to 10000h0m0s; it is `
 	for _, c := range []struct {
@@ -108,6 +108,9 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.Listen = "unix://gate.sock" }, `--listen ` + address + `"unix://gate.sock"`},
 		{func(c *Config) { c.Listen = "unix:///" }, `--listen ` + address + `"unix:///"`},
 		{func(c *Config) { c.Listen = "off" }, `--listen ` + address + `"off"`},
+		{func(c *Config) { c.Listen = "fd://" }, `--listen ` + address + `"fd://"`},
+		{func(c *Config) { c.Listen = "fd://a b" }, `--listen ` + address + `"fd://a b"`},
+		{func(c *Config) { c.Listen, c.Admin = "fd://a", "fd://a" }, `--admin must differ from --listen; both are "fd://a"`},
 		{func(c *Config) { c.Admin = "none" }, `--admin ` + address + `"none", or "off"`},
 		{func(c *Config) { c.Admin = c.Listen }, `--admin must differ from --listen; both are "127.0.0.1:8080"`},
 		{func(c *Config) { c.Listen, c.Admin = ":9000", "127.0.0.1:9000" }, `--admin must have another port than --listen, since one of them takes it on all addresses; they are "127.0.0.1:9000" and ":9000"`},

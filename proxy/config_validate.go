@@ -111,7 +111,13 @@ func (c *Config) validateSessions(add func(flag, reason string)) {
 // The checks below return what is allowed and what was given, or "".
 
 func checkAddress(s string) string {
-	bad := fmt.Sprintf("must be HOST:PORT or unix:///PATH; it is %q", s)
+	bad := fmt.Sprintf("must be HOST:PORT, unix:///PATH or fd://NAME; it is %q", s)
+	if name, ok := strings.CutPrefix(s, inheritedScheme); ok {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' || r == '/' }) {
+			return bad
+		}
+		return ""
+	}
 	if path, ok := strings.CutPrefix(s, "unix://"); ok {
 		if !strings.HasPrefix(path, "/") || len(path) < 2 || strings.ContainsRune(path, 0) {
 			return bad

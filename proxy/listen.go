@@ -3,8 +3,10 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -14,14 +16,22 @@ import (
 	"sidegate/proxy/stream"
 )
 
-// Listen opens the listeners. Its error says which could not be opened and why.
-func (g *Gate) Listen() error {
-	ln, err := listen("listen", g.config.Listen)
+// Listen opens the listeners, or where the configuration says fd://NAME takes
+// the one of inherited, which belong to the gate from here on. One that nothing
+// takes is an error: who connects there would wait for ever. The error says
+// which listener it is about and why.
+func (g *Gate) Listen(inherited map[string]net.Listener) error {
+	for name := range inherited {
+		if at := inheritedScheme + name; at != g.config.Listen && at != g.config.Admin {
+			return fmt.Errorf("a socket named %q was passed to this process, and nothing takes it: give --listen %s or --admin %[2]s, or do not pass it", name, at)
+		}
+	}
+	ln, err := listen("listen", g.config.Listen, inherited)
 	if err != nil {
 		return err
 	}
 	if g.config.Admin != "off" {
-		if g.adminLn, err = listen("admin", g.config.Admin); err != nil {
+		if g.adminLn, err = listen("admin", g.config.Admin, inherited); err != nil {
 			_ = ln.Close()
 			return err
 		}
@@ -53,7 +63,26 @@ func address(ln net.Listener) string {
 	return ln.Addr().String()
 }
 
-func listen(flag, where string) (net.Listener, error) {
+// inheritedScheme begins an address that names a socket which whoever started
+// the process has opened.
+const inheritedScheme = "fd://"
+
+// inherit finds the listener of that name.
+func inherit(flag, name string, inherited map[string]net.Listener) (net.Listener, error) {
+	if ln, ok := inherited[name]; ok {
+		return ln, nil
+	}
+	passed := "none was"
+	if len(inherited) > 0 {
+		passed = "passed were: " + strings.Join(slices.Sorted(maps.Keys(inherited)), ", ")
+	}
+	return nil, fmt.Errorf("--%s: no socket named %q was passed to this process, %s; in a systemd socket unit FileDescriptorName= is the name", flag, name, passed)
+}
+
+func listen(flag, where string, inherited map[string]net.Listener) (net.Listener, error) {
+	if name, ok := strings.CutPrefix(where, inheritedScheme); ok {
+		return inherit(flag, name, inherited)
+	}
 	network := "tcp"
 	if path, ok := strings.CutPrefix(where, "unix://"); ok {
 		network, where = "unix", path

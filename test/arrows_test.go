@@ -163,6 +163,8 @@ var rooms = map[string]room{
 	"test/conformance": {says: "tests know the gate by its binary"},
 	"test/e2e":         {says: "tests know the gate by its binary"},
 	"test/framing":     {says: "tests know the gate by its binary"},
+	"test/deploy":      {says: "tests know the gate by its binary"},
+	"test/image":       {says: "tests know the gate by its image"},
 
 	"test/clients/need":     {says: "what tests share knows the gate by its binary"},
 	"test/e2e/harness":      {says: "what tests share knows the gate by its binary"},

@@ -56,7 +56,10 @@ func endpoint(address, path string) string {
 	return "http://" + reachable(address) + path
 }
 
-func isSocket(address string) bool { return strings.HasPrefix(address, "unix://") }
+// isSocket tells an address that is a path, or a socket's name, from HOST:PORT.
+func isSocket(address string) bool {
+	return strings.HasPrefix(address, "unix://") || strings.HasPrefix(address, "fd://")
+}
 
 // reachable exchanges "all addresses" for the one that always works from here.
 func reachable(address string) string {

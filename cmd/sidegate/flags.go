@@ -102,7 +102,7 @@ func newFlags() *pflag.FlagSet {
 
 func (s *settings) listenFlags() *pflag.FlagSet {
 	fs := newFlags()
-	fs.Var(stringValue(&s.gate.Listen, "ADDR"), "listen", "serve clients at HOST:PORT (port 0: any free one) or unix:///PATH")
+	fs.Var(stringValue(&s.gate.Listen, "ADDR"), "listen", "serve clients at HOST:PORT (port 0: any free one) or unix:///PATH; fd://NAME: on the socket of that name that systemd passes")
 	fs.Var(stringValue(&s.gate.Admin, "ADDR"), "admin", `serve /livez, /readyz and /metrics there; "off": not at all`)
 	fs.Var(boolValue(&s.curl), "curl", "print a curl line to try it with")
 	fs.Var(stringValue(&s.gate.PublicURL, "URL"), "public-url", "where clients find the gate behind other proxies, with the path that leads to it; where the proxies pass its Host on to a gate on loopback, --allow-host is needed as well")

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
@@ -39,7 +40,11 @@ func run(cmd *cobra.Command, s *settings) error {
 	if err != nil {
 		return err
 	}
-	if err := gate.Listen(); err != nil {
+	inherited, err := inheritedListeners()
+	if err != nil {
+		return withCode(exitListen, err)
+	}
+	if err := gate.Listen(inherited); err != nil {
 		return cannotListen(err)
 	}
 	signals := catchSignals()
@@ -47,6 +52,7 @@ func run(cmd *cobra.Command, s *settings) error {
 	stopReaping := reapOrphans()
 	defer stopReaping()
 	announce(cmd.OutOrStdout(), s, gate, log)
+	tellManager(daemon.SdNotifyReady, log)
 	if err := untilSignal(cmd.Context(), gate.Run, gate.Kill, signals, log); err != nil {
 		if errors.Is(err, proxy.ErrGrace) {
 			return withCode(exitGrace, err)
@@ -147,6 +153,7 @@ func untilSignal(ctx context.Context, run func(context.Context) error, kill func
 	case s := <-signals:
 		log.Info("ending", zap.Stringer("signal", s))
 	}
+	tellManager(daemon.SdNotifyStopping, log)
 	drain()
 	select {
 	case err := <-ended:

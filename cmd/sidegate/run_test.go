@@ -49,7 +49,13 @@ func startGate(t *testing.T, flags []string, command ...string) *runningGate {
 // launchGate starts a gate and waits until it says where it is.
 func launchGate(t *testing.T, args []string) *runningGate {
 	t.Helper()
-	g := &runningGate{cmd: gateProcess(t, args...), ended: make(chan struct{}), grown: make(chan struct{}, 1)}
+	return launchProcess(t, gateProcess(t, args...))
+}
+
+// launchProcess is launchGate for a command that is prepared already.
+func launchProcess(t *testing.T, cmd *exec.Cmd) *runningGate {
+	t.Helper()
+	g := &runningGate{cmd: cmd, ended: make(chan struct{}), grown: make(chan struct{}, 1)}
 	g.cmd.Stderr = g
 	out, err := g.cmd.StdoutPipe()
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
@@ -202,6 +203,7 @@ func runShim(cmd *cobra.Command, s *shimSettings) error {
 	defer stopReaping()
 	log.Info("listening", zap.String("address", s.listen), zap.Uint32s("allow_uid", s.allowUIDs), zap.String("version", buildVersion()))
 	fmt.Fprintf(cmd.OutOrStdout(), "sidegate: tool server at %s\n", s.listen)
+	tellManager(daemon.SdNotifyReady, log)
 	run := func(ctx context.Context) error { return server.Run(ctx, ln) }
 	if err := untilSignal(cmd.Context(), run, server.Kill, signals, log); err != nil {
 		if errors.Is(err, shim.ErrGrace) {

@@ -27,7 +27,7 @@ func Program(t testing.TB, dir, name string) (node, script string) {
 	}
 	script = filepath.Join(bin, name)
 	if _, err := os.Stat(script); err != nil {
-		missing(t, name+" is not installed: run make node")
+		Missing(t, name+" is not installed: run make node")
 	}
 	node = filepath.Join(bin, "node")
 	if _, err := os.Stat(node); err == nil {
@@ -35,7 +35,7 @@ func Program(t testing.TB, dir, name string) (node, script string) {
 	}
 	node, err = exec.LookPath("node")
 	if err != nil {
-		missing(t, "there is no Node.js: install version 22")
+		Missing(t, "there is no Node.js: install version 22")
 	}
 	return node, script
 }
@@ -45,13 +45,13 @@ func Python(t testing.TB, dir string) string {
 	t.Helper()
 	python := filepath.Join(dir, "bin", "python")
 	if _, err := os.Stat(python); err != nil {
-		missing(t, "the Python SDK is not installed: run make python")
+		Missing(t, "the Python SDK is not installed: run make python")
 	}
 	return python
 }
 
-// missing ends the test.
-func missing(t testing.TB, reason string) {
+// Missing ends the test for the reason that something is not there.
+func Missing(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv(StrictVariable) == "1" {
 		t.Fatalf("%s (%s=1 lets nothing be missing)", reason, StrictVariable)

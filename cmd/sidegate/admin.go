@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// An adminDoor is where a running gate's admin listener is, for the commands
+// that ask it something. It is found where the gate itself finds it: flag,
+// variable, file.
+type adminDoor struct {
+	settings *settings
+	all      *pflag.FlagSet // the gate's
+	timeout  time.Duration
+}
+
+func newAdminDoor() *adminDoor {
+	s := defaults()
+	d := &adminDoor{settings: s, all: flagSet(s.groups()), timeout: 3 * time.Second}
+	d.all.Lookup("admin").Usage = "where the gate's admin listener is, HOST:PORT or unix:///PATH"
+	d.all.Lookup("config").Usage = "read the address from the gate's YAML file"
+	return d
+}
+
+// flags are those of the commands.
+func (d *adminDoor) flags() *pflag.FlagSet {
+	fs := newFlags()
+	fs.AddFlag(d.all.Lookup("admin"))
+	fs.AddFlag(d.all.Lookup("config"))
+	fs.Var(durationValue(&d.timeout), "timeout", "how long the answer may take")
+	return fs
+}
+
+// address is the listener's, with what the command line left open filled in
+// from the environment and the file. What the gate would not start with is an
+// error here too.
+func (d *adminDoor) address(environ []string) (string, error) {
+	r := &resolver{settings: d.settings, flags: d.all, where: map[string]string{}}
+	r.apply(environSettings(environ, d.all, &r.found))
+	if file := r.readFile(); file != nil {
+		r.apply(file.settings)
+	}
+	address := d.settings.gate.Admin
+	switch {
+	case address == "off":
+		r.found.add(r.place("admin"), `is "off": this gate has no admin listener to ask`)
+	case strings.HasPrefix(address, "fd://"):
+		r.found.add(r.place("admin"), fmt.Sprintf("is %s, which only the gate can tell the meaning of; give --admin with the address of that socket", address))
+	case d.timeout <= 0:
+		r.found.add("--timeout", fmt.Sprintf("must be more than nothing; it is %s", d.timeout))
+	}
+	return address, r.found.err()
+}
+
+// maxAnswer is far more than a sentence for each server.
+const maxAnswer = 64 << 10
+
+// ask gets what is served at path, and returns its status and what it says.
+func (d *adminDoor) ask(ctx context.Context, address, path string) (status int, said string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	host, dial := reachable(address), dialTo("tcp", reachable(address))
+	if socket, ok := strings.CutPrefix(address, "unix://"); ok {
+		host, dial = "localhost", dialTo("unix", socket)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true} // and no proxy
+	response, err := transport.RoundTrip(request)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return 0, "", fmt.Errorf("no answer from %s within %s (--timeout)", address, d.timeout)
+	}
+	if err != nil {
+		return 0, "", fmt.Errorf("no answer from %s: %w; is the gate running, and is this its --admin?", address, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return response.StatusCode, strings.TrimSpace(string(body)), err
+}
+
+// dialTo connects to one place, whatever is asked for.
+func dialTo(network, address string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+}
