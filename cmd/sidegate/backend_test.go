@@ -141,11 +141,17 @@ func serveDemo(t *testing.T) string {
 }
 
 // serveWebDemo is the demo as a Streamable HTTP server, and returns its origin.
+// Sessions that nobody has ended end with the test.
 func serveWebDemo(t *testing.T) string {
 	t.Helper()
-	handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return newDemo() }, nil)
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
+	demo := newDemo()
+	server := httptest.NewServer(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return demo }, nil))
+	t.Cleanup(func() {
+		server.Close()
+		for session := range demo.Sessions() {
+			_ = session.Close() // it is the library's, and the test is over
+		}
+	})
 	return server.URL
 }
 
