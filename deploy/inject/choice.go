@@ -113,8 +113,12 @@ func (c *choice) name() string { return fmt.Sprint(c.of("name")) }
 // chooseContainer takes the one that an annotation names, or the only one.
 func (c *choice) chooseContainer() error {
 	var names []string
-	for _, one := range c.list("containers") {
-		names = append(names, fmt.Sprint(get(one, "name")))
+	for i, one := range c.list("containers") {
+		name, ok := get(one, "name").(string)
+		if !ok {
+			return c.errorf(c.spec("containers", i), "this container has no name; give it one")
+		}
+		names = append(names, name)
 	}
 	if len(names) == 0 {
 		return c.errorf(c.spec(), "%s has no containers", c.title())

@@ -18,21 +18,24 @@ type document struct {
 func (d document) line(n int) int { return d.first + n - 1 }
 
 // split cuts a stream where a line begins with --- or has ended with "...":
-// no scalar may hold such a line at its beginning (YAML 1.2, 9.1.2).
+// no scalar may hold such a line at its beginning (YAML 1.2, 9.1.2). Comments
+// and directives before a --- are its document's.
 func split(stream []byte) []document {
 	var all []document
 	start, line, first := 0, 1, 1
+	begun := false // whether there is more in it than comments and directives
 	cut := func(at int) {
 		if at > start {
 			all = append(all, document{stream[start:at], len(all) + 1, first})
-			start, first = at, line
+			start, first, begun = at, line, false
 		}
 	}
 	at := 0
 	for text := range bytes.Lines(stream) {
-		if isSeparator(text, "---") {
+		if begun && isSeparator(text, "---") {
 			cut(at)
 		}
+		begun = begun || !isPreamble(text)
 		at += len(text)
 		line++
 		if isSeparator(text, "...") {
@@ -46,6 +49,12 @@ func split(stream []byte) []document {
 func isSeparator(line []byte, mark string) bool {
 	rest, ok := bytes.CutPrefix(bytes.TrimPrefix(line, bom), []byte(mark))
 	return ok && (len(rest) == 0 || bytes.IndexByte([]byte(" \t\r\n"), rest[0]) >= 0)
+}
+
+// isPreamble tells a line that may stand before a document.
+func isPreamble(line []byte) bool {
+	line = bytes.TrimSpace(bytes.TrimPrefix(line, bom))
+	return len(line) == 0 || line[0] == '#' || line[0] == '%'
 }
 
 var bom = []byte("\xef\xbb\xbf")

@@ -112,6 +112,6 @@ func (d document) withoutGate() (*document, error) {
 	if err != nil || len(t.workloads()) == 0 {
 		return nil, err
 	}
-	text, err := strip(d.text)
+	text, err := t.strip()
 	return &document{text: text, number: d.number, first: d.first}, err
 }

@@ -3,7 +3,10 @@ package inject
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // What the gate has added or changed stands between a begin and an end. A
@@ -36,14 +39,18 @@ func region(out *bytes.Buffer, was []byte, fresh, indent, newline string) {
 }
 
 // strip takes out what is between marks, and puts back what was there.
-func strip(text []byte) ([]byte, error) {
+func (t *tree) strip() ([]byte, error) {
 	var out bytes.Buffer
 	var was []byte
 	number, begun := 0, 0 // the line, and that of the open begin
 	before := false       // whether only "was" lines have come since
-	for line := range bytes.Lines(text) {
+	scalars := t.blockScalars()
+	for line := range bytes.Lines(t.text) {
 		number++
 		content := strings.TrimSpace(string(line))
+		if scalars[number] {
+			content = ""
+		}
 		switch {
 		case begun == 0 && strings.HasPrefix(content, endMark), begun > 0 && strings.HasPrefix(content, beginMark):
 			return nil, &lineError{number, errors.New("the gate's marks do not match: each begin needs its end; take out by hand what stands between")}
@@ -68,4 +75,29 @@ func strip(text []byte) ([]byte, error) {
 		return nil, &lineError{begun, errors.New("the gate's begin mark has no end; take out by hand what stands after it")}
 	}
 	return out.Bytes(), nil
+}
+
+// blockScalars are the numbers of the lines within literal and folded texts,
+// where a mark is somebody's own.
+func (t *tree) blockScalars() map[int]bool {
+	inside := map[int]bool{}
+	lines := slices.Collect(bytes.Lines(t.text))
+	for n := range t.nodes() {
+		if n.Kind != yaml.ScalarNode || n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
+			continue
+		}
+		least := -1 // how far in the text stands, which its first line tells
+		for i := n.Line; i < len(lines); i++ {
+			blanks := len(lines[i]) - len(bytes.TrimLeft(lines[i], " "))
+			empty := len(bytes.TrimSpace(lines[i])) == 0
+			if least < 0 && !empty {
+				least = blanks
+			}
+			if !empty && (blanks < least || blanks == 0) {
+				break
+			}
+			inside[i+1] = true
+		}
+	}
+	return inside
 }

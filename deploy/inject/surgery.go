@@ -57,7 +57,7 @@ func (t *tree) verify(out []byte, edits []edit) error {
 	if err != nil {
 		return t.errorf(nil, "%w (%w)", errBent, err)
 	}
-	back, err := strip(out)
+	back, err := after.strip()
 	if err != nil || !bytes.Equal(back, t.text) || !reflect.DeepEqual(after.value, want) {
 		return t.errorf(nil, "%w", errBent)
 	}
@@ -85,7 +85,7 @@ func newSurgeon(t *tree) *surgeon {
 		}
 		s.starts = append(s.starts, i+1)
 	}
-	if i := bytes.IndexByte(t.text, '\n'); i > 0 && t.text[i-1] == '\r' {
+	if bytes.Count(t.text, []byte("\r\n"))*2 > bytes.Count(t.text, []byte("\n")) {
 		s.newline = "\r\n"
 	}
 	return s

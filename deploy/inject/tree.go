@@ -3,8 +3,10 @@ package inject
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -16,7 +18,7 @@ type tree struct {
 	value any        // aliases and merges resolved
 }
 
-var parserLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s*)?line (\d+): `)
+var parserLine = regexp.MustCompile(`^(?:unmarshal errors:\s*)?line (\d+): `)
 
 // parse reads a document. It is an error where two parsers could read it
 // differently, such as a key that comes twice.
@@ -37,7 +39,7 @@ func parse(text []byte) (*tree, error) {
 }
 
 func parserError(err error) error {
-	at, reason := 0, err.Error()
+	at, reason := 0, strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := parserLine.FindStringSubmatch(reason); m != nil {
 		at, _ = strconv.Atoi(m[1])
 		reason = reason[len(m[0]):]
@@ -84,6 +86,27 @@ func item(list *yaml.Node, i int) *yaml.Node {
 		return nil
 	}
 	return list.Content[i]
+}
+
+// nodes are all that stand in the text, each once.
+func (t *tree) nodes() iter.Seq[*yaml.Node] {
+	return func(yield func(*yaml.Node) bool) {
+		if t.root != nil {
+			walk(t.root, yield)
+		}
+	}
+}
+
+func walk(n *yaml.Node, yield func(*yaml.Node) bool) bool {
+	if !yield(n) {
+		return false
+	}
+	for _, inner := range n.Content {
+		if !walk(inner, yield) {
+			return false
+		}
+	}
+	return true
 }
 
 // line is where p stands, or the last part of its way that does.
