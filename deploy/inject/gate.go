@@ -15,7 +15,7 @@ const (
 	adminPort  = 15081
 	gateUID    = 1337
 
-	program  = "/sidegate"          // in the gate's images
+	program  = "/bin/sidegate"      // in the gate's images
 	copyDir  = "/copy"              // where the copying container has the volume
 	toolDir  = "/sidegate"          // where the tool server's container has it
 	copied   = "/sidegate/sidegate" // the copy there
