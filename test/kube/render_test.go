@@ -1,0 +1,76 @@
+package kube
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+)
+
+const (
+	root      = "../.."
+	manifests = root + "/deploy/kubernetes"
+)
+
+// profiles are the directories that are made to be rendered.
+var profiles = []string{"wrapped", "hardened", "fenced"}
+
+// render is what `kubectl kustomize` prints of a profile.
+func render(t testing.TB, profile string) []byte {
+	t.Helper()
+	kustomizer := krusty.MakeKustomizer(krusty.MakeDefaultOptions())
+	resources, err := kustomizer.Run(filesys.MakeFsOnDisk(), filepath.Join(manifests, profile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := resources.AsYaml()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// Every directory is a profile, or part of them, so that none is forgotten
+// here.
+func TestProfiles(t *testing.T) {
+	entries, err := os.ReadDir(manifests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := strings.Join(profiles, " ") + " base parts"
+	for _, e := range entries {
+		if e.IsDir() && !strings.Contains(" "+known+" ", " "+e.Name()+" ") {
+			t.Errorf("%s is in no list: is it a profile?", e.Name())
+		}
+	}
+}
+
+// The programs that people have render what the library does. None of them is
+// needed here: the library is what they are made of.
+func TestRenderedByPrograms(t *testing.T) {
+	for _, line := range [][]string{{"kubectl", "kustomize"}, {"kustomize", "build"}} {
+		program, err := exec.LookPath(line[0])
+		if errors.Is(err, exec.ErrNotFound) {
+			t.Logf("%s is not here, so it is not compared", line[0])
+			continue
+		}
+		for _, profile := range profiles {
+			cmd := exec.CommandContext(t.Context(), program, line[1], filepath.Join(manifests, profile))
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			got, err := cmd.Output()
+			if err != nil {
+				t.Errorf("%s %s: %v\n%s", line, profile, err, &stderr)
+				continue
+			}
+			if want := render(t, profile); string(got) != string(want) {
+				t.Errorf("%s renders another %s than the library:\n%s", line, profile, got)
+			}
+		}
+	}
+}
