@@ -18,11 +18,11 @@ import (
 
 // pending are the subcommands and settings that manifests use and the binary
 // does not have yet. Each must be refused as unknown as long as it stands here.
-var pending = map[string]string{
-	"copy-self": `unknown command "copy-self"`,
-	"drain":     `unknown command "drain"`,
-	"fence":     `unknown command "fence"`,
-	"probe":     `unknown`, // --probe, SIDEGATE_PROBE
+var pending = []string{
+	"copy-self",
+	"drain",
+	"fence",
+	"probe", // --probe, SIDEGATE_PROBE
 }
 
 // A line is one command line of a manifest's, with its container's variables.
@@ -171,11 +171,11 @@ func TestCommandLines(t *testing.T) {
 
 func judge(t *testing.T, l line, said string, ok bool) {
 	t.Helper()
-	for what, refusal := range pending {
+	for _, what := range pending {
 		if !l.uses(what) {
 			continue
 		}
-		if ok || !strings.Contains(said, refusal) {
+		if ok || !strings.Contains(said, "unknown") {
 			t.Errorf("%s is there by now: take it out of pending\n%s\n%s", what, l, said)
 		}
 		return

@@ -60,8 +60,9 @@ func sidegate(t testing.TB, stdin []byte, args ...string) []byte {
 
 var profileLine = regexp.MustCompile(`(?m)^# profile: (\w+)$`)
 
-// notObjects are manifests with documents that no cluster takes.
-var notObjects = map[string]bool{"16-nothing.yaml": true}
+// notObjects are manifests that no cluster takes: documents that are none, and a
+// directive, which kubectl does not know.
+var notObjects = map[string]bool{"16-nothing.yaml": true, "18-directive.yaml": true}
 
 // injected are the manifests of deploy/inject/testdata with the gate added by
 // the binary.
