@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,15 +47,5 @@ func TestInject(t *testing.T) {
 	}
 	if out, said, code := run("a: 1\n", "-f", "-"); code != exitDone || out != "a: 1\n" || !strings.Contains(said, "nothing to do") {
 		t.Errorf("exit code %d, %s%s", code, out, said)
-	}
-}
-
-func TestInjectHelp(t *testing.T) {
-	var out bytes.Buffer
-	code := execute([]string{"inject", "--help"}, &out, &out)
-	for _, want := range []string{"sidegate inject -f -", "wrapped|hardened|fenced", "sidegate/transport", "Exit codes"} {
-		if code != exitDone || !strings.Contains(out.String(), want) {
-			t.Errorf("exit code %d, and no %q in\n%s", code, want, out.String())
-		}
 	}
 }
