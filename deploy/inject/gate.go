@@ -2,6 +2,7 @@ package inject
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -212,13 +213,13 @@ const listOfVariables = "SIDEGATE_ENV"
 // passedOn are the flags that give the tool server its container's variables:
 // a command gets none but those that are named.
 func (b *builder) passedOn() []string {
+	if b.hasVariable(listOfVariables) {
+		return nil
+	}
 	env, _ := b.of("env").([]any)
 	var flags []string
 	for _, v := range env {
 		name := fmt.Sprint(get(v, "name"))
-		if name == listOfVariables {
-			return nil
-		}
 		if !strings.HasPrefix(name, "SIDEGATE_") {
 			flags = append(flags, "--env="+name)
 		}
@@ -226,12 +227,14 @@ func (b *builder) passedOn() []string {
 	return flags
 }
 
-func (b *builder) checkVariables() error {
+func (b *builder) hasVariable(name string) bool {
 	env, _ := b.of("env").([]any)
-	for _, v := range env {
-		if get(v, "name") == listOfVariables {
-			return nil
-		}
+	return slices.ContainsFunc(env, func(v any) bool { return get(v, "name") == name })
+}
+
+func (b *builder) checkVariables() error {
+	if b.hasVariable(listOfVariables) {
+		return nil
 	}
 	if from, _ := b.of("envFrom").([]any); len(from) > 0 {
 		return b.errorf(b.tool("envFrom"), "the names in envFrom are not known here, and the tool server gets only the variables that are named: list them, as in env: [{name: %s, value: \"API_KEY,API_URL\"}]", listOfVariables)

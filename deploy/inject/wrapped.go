@@ -8,6 +8,9 @@ func (b *builder) wrapped() error {
 	}
 	b.first(b.spec(), "initContainers", []container{b.copier()})
 	b.first(b.spec(), "volumes", append([]volume{binaryVolume()}, b.configVolumes()...))
+	if !b.hasVariable("GOMEMLIMIT") { // else it is the tool server's, and both have it
+		b.first(b.tool(), "env", []variable{{"GOMEMLIMIT", memoryTarget}})
+	}
 	b.first(b.tool(), "ports", gatePorts())
 	b.probes()
 	b.hook(drain(copied))

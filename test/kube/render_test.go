@@ -86,3 +86,53 @@ func sorted(stream []byte) string {
 	slices.Sort(documents)
 	return strings.Join(documents, "\n---\n")
 }
+
+// The kustomization that deploy/README.md shows renders as it stands there, but
+// for where the profile is.
+func TestReadmeKustomization(t *testing.T) {
+	readme, err := os.ReadFile(root + "/deploy/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "```yaml\n")
+	text, _, found := strings.Cut(text, "```")
+	if !found {
+		t.Fatal("deploy/README.md shows no kustomization")
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = strings.Replace(text, "../sidegate/deploy/kubernetes", way(t, dir, manifests), 1)
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pod := pods(decode(t, render(t, way(t, manifests, dir))))[0]
+	checkGate(t, "README.md", &pod.Spec)
+	if image := pod.Spec.Containers[0].Image; image != "files:4" {
+		t.Errorf("the tool server's image is %s", image)
+	}
+	if said := forbidden(t, &pod); said != "" {
+		t.Error(said)
+	}
+}
+
+// way leads from one directory to another, as kustomize wants it.
+func way(t testing.TB, from, to string) string {
+	t.Helper()
+	var whole [2]string
+	for i, dir := range []string{from, to} {
+		absolute, err := filepath.Abs(dir)
+		if err == nil {
+			whole[i], err = filepath.EvalSymlinks(absolute)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	relative, err := filepath.Rel(whole[0], whole[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return relative
+}
