@@ -43,6 +43,7 @@ func TestRefusals(t *testing.T) {
 		{"privileged", deployment(fenced + "        securityContext: {runAsUser: 1000, privileged: true}\n"), "", "line 12: a privileged container can take the fence down"},
 		{"capability", deployment(fenced + "        securityContext:\n          runAsUser: 1000\n          capabilities:\n            add:\n            - NET_RAW\n"), "", "line 16: with the capability NET_RAW the tool server can pass the fence by"},
 		{"gRPC probe", deployment(fenced + user + "        livenessProbe:\n          grpc: {port: 3000}\n"), "", "line 14: the gate cannot ask by gRPC for the kubelet; use httpGet, tcpSocket or exec"},
+		{"TLS", deployment(fenced + user + "        livenessProbe:\n          httpGet:\n            scheme: HTTPS\n            port: 3000\n"), "", "line 15: the gate speaks plain HTTP to the tool server"},
 		{"hook", deployment(fenced + user + "        lifecycle: {preStop: {httpGet: {path: /quit, port: 3000}}}\n"), "", "line 13: the kubelet's preStop would reach the gate"},
 		{"envFrom", deployment("      containers:\n      - name: t\n        command: [t]\n        envFrom: [{secretRef: {name: s}}]\n"), "", `line 12: the names in envFrom are not known here`},
 		{"alias on the way", "x: &s\n  containers:\n  - name: t\n    command: [t]\nkind: Pod\nspec: *s\n", "", "line 6: spec is the alias *s, and the gate would be added wherever that is used; write it out"},

@@ -88,21 +88,26 @@ func (b *builder) toolUID() (int, error) {
 	return uid, nil
 }
 
+// gateProbe is where the gate says whether the tool server works.
+const gateProbe = "/probe/default"
+
 // moveProbes points the kubelet's probes of the tool server's port at the gate,
 // which asks the tool server in its stead: to the port itself the fence lets
-// the gate alone. It returns the flags that tell the gate what to ask.
+// the gate alone. It returns the flag that tells the gate what to ask, which is
+// one path for all of them; unless it is told, it asks for a connection.
 func (b *builder) moveProbes() ([]string, error) {
-	var flags []string
-	for _, name := range []string{"startup", "liveness", "readiness"} {
-		key := name + "Probe"
+	var paths []string
+	for _, key := range []string{"livenessProbe", "startupProbe", "readinessProbe"} {
 		for _, kind := range []string{"httpGet", "tcpSocket", "grpc"} {
 			if !b.isToolPort(b.of(key, kind, "port")) || b.of(key, kind, "host") != nil {
 				continue
 			}
-			if kind == "grpc" {
-				return nil, b.errorf(b.tool(key, kind), "the gate cannot ask by gRPC for the kubelet; use httpGet, tcpSocket or exec")
+			if err := b.moveProbe(key, kind); err != nil {
+				return nil, err
 			}
-			flags = append(flags, fmt.Sprintf("--probe=%s=%s", name, b.moveProbe(name, key, kind)))
+			if path, ok := b.of(key, kind, "path").(string); ok && !slices.Contains(paths, path) {
+				paths = append(paths, path)
+			}
 		}
 	}
 	for _, when := range []string{"postStart", "preStop"} {
@@ -110,33 +115,33 @@ func (b *builder) moveProbes() ([]string, error) {
 			return nil, b.errorf(b.tool("lifecycle", when), "the kubelet's %s would reach the gate and not the tool server; use exec", when)
 		}
 	}
-	return flags, nil
+	if len(paths) == 0 || b.transport == "websocket" { // there the gate asks on a link
+		return nil, nil
+	}
+	if len(paths) > 1 {
+		b.remark("the gate asks %s for all its probes, and not %s", paths[0], strings.Join(paths[1:], ", "))
+	}
+	return []string{"--probe=" + paths[0]}, nil
 }
 
-// moveProbe returns the URL that the gate is to ask.
-func (b *builder) moveProbe(name, key, kind string) string {
+func (b *builder) moveProbe(key, kind string) error {
 	at := b.tool(key, kind)
-	target := "/probe/" + name
-	url := fmt.Sprintf("tcp://127.0.0.1:%d", b.port)
-	if kind == "httpGet" {
-		scheme := "http"
-		if b.of(key, kind, "scheme") == "HTTPS" {
-			scheme = "https"
-			b.change(at.to("scheme"), "HTTP")
-		}
-		way, _ := b.of(key, kind, "path").(string)
-		url = fmt.Sprintf("%s://127.0.0.1:%d/%s", scheme, b.port, strings.TrimPrefix(way, "/"))
+	switch {
+	case kind == "grpc":
+		return b.errorf(at, "the gate cannot ask by gRPC for the kubelet; use httpGet, tcpSocket or exec")
+	case b.of(key, kind, "scheme") == "HTTPS":
+		return b.errorf(at.to("scheme"), "the gate speaks plain HTTP to the tool server, which nobody else in the pod can hear; let it listen without TLS")
 	}
 	if b.of(key, kind, "path") != nil {
-		b.change(at.to("path"), target)
+		b.change(at.to("path"), gateProbe)
 	} else {
-		b.put(at, "path", target)
+		b.put(at, "path", gateProbe)
 	}
 	b.change(at.to("port"), adminPort)
 	if kind == "tcpSocket" {
 		b.edits = append(b.edits, edit{do: rename, at: at, key: "httpGet"})
 	}
-	return url
+	return nil
 }
 
 // isToolPort tells a probe's port, a number or a name.
