@@ -16,9 +16,10 @@ TS          := test/clients/ts
 PYTHON      := test/clients/python
 CONFORMANCE := test/conformance
 LOAD        := test/load/npm
+KUBE        := test/kube
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
-.PHONY: help build image run test test-image race check lint clients conformance matrix mixup chaos fuzz bench bench-quick microbench node python clean
+.PHONY: help build image run test test-image test-kube test-fence race check lint clients conformance matrix mixup rolling chaos fuzz bench bench-quick microbench node python clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +56,9 @@ lint: ## golangci-lint, in the version of .ci/lint/go.mod; the first time it tak
 
 clients: node python ## drive the gate with the TypeScript, Go and Python SDKs' clients
 	$(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/clients/...
+
+test-kube: ## hold deploy/kubernetes and sidegate inject to Kubernetes' own types and admission (a Go module of its own)
+	cd $(KUBE) && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./...
 
 conformance: $(CONFORMANCE)/node_modules/.package-lock.json ## run the protocol's conformance suites, of both eras, against servers of every era and print the tables
 	$(GO) test -count=1 -timeout 10m -v -run 'TestConformance|TestClient|TestReadResults|TestTable' ./$(CONFORMANCE)

@@ -26,7 +26,7 @@ var rooms = map[string]room{
 	"cmd/sidegate": {
 		may: []string{
 			"proxy", "proxy/shim", "proxy/backend", "proxy/backend/stdio", "proxy/backend/socket", "proxy/backend/http", "proxy/backend/websocket",
-			"limits", "proxy/wire",
+			"limits", "proxy/wire", "deploy/inject",
 		},
 		says: "cmd/sidegate reads flags, environment and file, builds the backend and the limits, and hands them to proxy; " +
 			"what happens to a request is not its business",
@@ -154,6 +154,7 @@ var rooms = map[string]room{
 	"proxy/wire":    {says: "wire is a leaf: bytes in, bytes out"},
 	"proxy/mcp":     {says: "mcp is a leaf: the protocol's facts"},
 	"proxy/metrics": {says: "metrics is a leaf: the collectors, which others move"},
+	"deploy/inject": {says: "inject works on the text of manifests, and knows the gate by its command line"},
 	"limits":        {says: "limits is a leaf: it knows keys and numbers, not HTTP"},
 	"registry":      {says: "registry is a leaf: it holds any value under an unguessable id"},
 

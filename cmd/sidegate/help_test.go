@@ -13,10 +13,11 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestHelp(t *testing.T) {
 	for name, args := range map[string][]string{
-		"help.golden":       {"--help"},
-		"help-run.golden":   {"run", "--help"},
-		"help-check.golden": {"help", "check"},
-		"help-shim.golden":  {"shim", "--help"},
+		"help.golden":        {"--help"},
+		"help-run.golden":    {"run", "--help"},
+		"help-check.golden":  {"help", "check"},
+		"help-shim.golden":   {"shim", "--help"},
+		"help-inject.golden": {"inject", "--help"},
 	} {
 		var out, errs bytes.Buffer
 		if code := execute(args, &out, &errs); code != exitDone || errs.Len() > 0 {
