@@ -163,6 +163,7 @@ var rooms = map[string]room{
 	"test/clients":     {says: "tests know the gate by its binary"},
 	"test/conformance": {says: "tests know the gate by its binary"},
 	"test/e2e":         {says: "tests know the gate by its binary"},
+	"test/fence":       {says: "tests know the gate by its binary"},
 	"test/framing":     {says: "tests know the gate by its binary"},
 
 	"test/clients/need":     {says: "what tests share knows the gate by its binary"},

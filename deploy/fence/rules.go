@@ -125,6 +125,10 @@ func (c *Config) natIn() chain {
 // connections to the egress listener.
 func (c *Config) natOut(family Family) chain {
 	out := chain{table: nat, hook: "OUTPUT", why: "from here on everybody on this host reaches the gate"}
+	redirects := c.Mode == Redirect || c.Egress != nil && c.Egress.Port != 0
+	if redirects && family == IPv6 {
+		out.add("a connection between link-local addresses cannot be led to ::1, so it is left to be refused", "-d %s -j RETURN", linkLocal)
+	}
 	if c.Mode == Redirect {
 		out.add("the gate goes its own way", "-m owner --uid-owner %d -j RETURN", c.GateUID)
 		for _, port := range c.ToolPorts {
@@ -163,6 +167,9 @@ func (e *Egress) of(family Family) []Destination {
 	}
 	return those
 }
+
+// linkLocal addresses are good on one interface alone.
+var linkLocal = netip.MustParsePrefix("fe80::/10")
 
 func loopback(family Family) netip.Prefix {
 	if family == IPv4 {

@@ -208,21 +208,21 @@ func (v *verifier) inward() error {
 				if err != nil {
 					return err
 				}
-				v.report.Rows = append(v.report.Rows, Row{p.String(), to.String(), answers, v.judge(p, answers)})
+				v.report.Rows = append(v.report.Rows, Row{p.String(), to.String(), answers, v.judge(p, a, answers)})
 			}
 		}
 	}
 	return nil
 }
 
-// judge says what is wrong where p knocks at the tool server's and answers does,
-// or "".
-func (v *verifier) judge(p prober, answers string) string {
+// judge says what is wrong where p knocks at an address of the tool server's
+// and answers does, or "".
+func (v *verifier) judge(p prober, at netip.Addr, answers string) string {
 	want := gateAnswers
 	switch {
 	case p.uid == v.config.GateUID:
 		want = toolAnswers
-	case v.config.Mode == Refuse:
+	case v.config.Mode == Refuse, linkLocal.Contains(at.WithZone("")):
 		want = refused
 	}
 	switch {
