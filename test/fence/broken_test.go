@@ -27,7 +27,7 @@ for word in "$@"; do
 	case "$word" in
 	-S | -C | --version) exec %[1]s "$@" ;;
 	nat) if [ "$HOW" = no-nat ]; then
-		echo "%[2]s v1.8.9 (legacy): can't initialize %[2]s table ` + "`nat'" + `: Table does not exist (do you need to insmod?)" >&2
+		echo "%[2]s v1.8.9 (legacy): can't initialize %[2]s table \` + "`nat'" + `: Table does not exist (do you need to insmod?)" >&2
 		exit 3
 	fi ;;
 	esac

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"sidegate/test/e2e/harness"
 )
 
 // The pod's addresses, by family; the other host has 1 in the place of 2.
@@ -81,6 +83,12 @@ addr add %s/64 dev eth0 nodad
 link set eth0 up
 `, p.host.pid, pod4, pod6))
 	p.batch(p.host, settle, fmt.Sprintf("link set lo up\naddr add %s/24 dev eth0\naddr add %s/64 dev eth0 nodad\nlink set eth0 up\n", host4, host6))
+	for _, where := range []*person{p.root, p.host} {
+		harness.Eventually(p.t, where.name+" has a link-local address, and a way to others", func() bool {
+			out, err := exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", where.pid), "sh", "-c", "ip -6 -o addr show dev eth0 scope link -tentative; ip -6 route show dev eth0").Output()
+			return err == nil && strings.Contains(string(out), "inet6 fe80:") && strings.Contains(string(out), "fe80::/64")
+		})
+	}
 }
 
 func (p *pod) batch(where *person, command, in string) {
