@@ -14,7 +14,7 @@ CONFORMANCE := test/conformance
 LOAD        := test/load/npm
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
-.PHONY: help build run test race check lint clients conformance matrix mixup fuzz bench bench-quick microbench node python clean
+.PHONY: help build run test race check lint clients test-fence conformance matrix mixup fuzz bench bench-quick microbench node python clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ lint: ## golangci-lint, in the version of .ci/lint/go.mod; the first time it tak
 
 clients: node python ## drive the gate with the TypeScript, Go and Python SDKs' clients
 	$(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/clients/...
+
+test-fence: ## put the fence up in network namespaces and try every way past it; needs root, iproute2 and iptables
+	TEST_FENCE=1 $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/fence
 
 conformance: $(CONFORMANCE)/node_modules/.package-lock.json ## run the protocol's conformance suites, of both eras, against servers of every era and print the tables
 	$(GO) test -count=1 -timeout 10m -v -run 'TestConformance|TestClient|TestReadResults|TestTable' ./$(CONFORMANCE)

@@ -147,8 +147,24 @@ func (s *standIn) close() {
 	}
 }
 
+// attempts are how often a probe is made anew where who answers was not to be
+// found: a redirect gives a connection another port if there was one from the
+// same port just before.
+const attempts = 5
+
 // connect knocks at to as uid, and tells who answers.
 func (v *verifier) connect(uid uint32, to netip.AddrPort) (string, error) {
+	for range attempts {
+		answers, err := v.connectOnce(uid, to)
+		if answers != "" || err != nil {
+			return answers, err
+		}
+	}
+	return otherAnswers, nil
+}
+
+// connectOnce returns "" where somebody answers of whom nothing was to be found.
+func (v *verifier) connectOnce(uid uint32, to netip.AddrPort) (string, error) {
 	fd, err := socket(uid, addressFamily(to), unix.SOCK_STREAM)
 	if err != nil {
 		return "", fmt.Errorf("cannot open a socket as user %d: %w", uid, err)
@@ -198,14 +214,14 @@ func pending(fd int) error {
 }
 
 // who finds the other end of a connection within this network namespace, and
-// tells by its port whose it is.
+// tells by its port whose it is; "" where there is none for a second.
 func (v *verifier) who(fd int, to netip.AddrPort) (string, error) {
 	name, err := unix.Getsockname(fd)
 	if err != nil {
 		return "", fmt.Errorf("cannot tell a probe's own address: %w", err)
 	}
 	self := addrPort(name)
-	for deadline := time.Now().Add(probeTime); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(probeTime / attempts); ; time.Sleep(10 * time.Millisecond) {
 		ports, err := otherEnds(self)
 		if err != nil {
 			return "", err
@@ -215,8 +231,10 @@ func (v *verifier) who(fd int, to netip.AddrPort) (string, error) {
 				return name, nil
 			}
 		}
+		if time.Now().After(deadline) {
+			return "", nil
+		}
 	}
-	return otherAnswers, nil
 }
 
 // owner is whose a port is.

@@ -126,6 +126,7 @@ func breakOff(t *testing.T, backend, how, before string, begin func(*pod), flags
 			if r.code != 0 || at < 20 {
 				t.Fatalf("not broken off: exit code %d after %d commands\n%s", r.code, at-1, r.err)
 			}
+			p.want("completed", "8080", "tool", "gate")
 			t.Logf("broken off at each of %d commands", at-1)
 			return
 		}
@@ -138,7 +139,11 @@ func breakOff(t *testing.T, backend, how, before string, begin func(*pod), flags
 			}
 		}
 		p.apply(flags...)
-		p.want(fmt.Sprintf("broken off at %d, and completed", at), "8080", "tool", "gate")
+		for _, family := range families {
+			if state, gate := p.state(family), p.gate.ask("dial", p.ways(p.gate, family, "8080")[0]); state != "shut" || gate != "tool" {
+				t.Fatalf("broken off at %d, and completed, %s is %s and the gate reaches %s", at, family, state, gate)
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package fence
 
 import (
 	"bufio"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -57,21 +58,26 @@ var errands = map[string]func([]string) string{
 	"dial":     func(a []string) string { return dial(a[0]) },
 	"exchange": func(a []string) string { return exchange(a[0], a[1]) },
 	"push":     func(a []string) string { return push(a[0], a[1]) },
-	"sunk":     func([]string) string { return <-sunk },
+	"sunk":     func([]string) string { read <- true; return <-sunk },
 	"udp":      func(a []string) string { return sendDatagram(a[0]) },
 	"hear":     func(a []string) string { return hearDatagrams(a[0]) },
 	"heard":    func([]string) string { return strconv.FormatInt(heard.Load(), 10) },
 }
 
 var (
-	sunk  = make(chan string, 1)
+	read  = make(chan bool)
+	sunk  = make(chan string)
 	heard atomic.Int64
 )
 
-// listen tells its name to whoever connects. One whose name is sink then reads,
-// slowly, until the end.
+// listen tells its name to whoever connects. One whose name is sink reads, and
+// has so little room that most of what it has not read is still at the sender.
 func listen(name, at string) string {
-	ln, err := net.Listen("tcp", at)
+	var config net.ListenConfig
+	if name == "sink" {
+		config.Control = smallRoom
+	}
+	ln, err := config.Listen(context.Background(), "tcp", at)
 	if err != nil {
 		return err.Error()
 	}
@@ -84,7 +90,7 @@ func listen(name, at string) string {
 			go func() {
 				defer conn.Close()
 				if name == "sink" {
-					sunk <- sink(conn.(*net.TCPConn))
+					sunk <- sink(conn)
 					return
 				}
 				fmt.Fprintln(conn, name)
@@ -95,17 +101,28 @@ func listen(name, at string) string {
 	return "ok"
 }
 
-// sink reads so slowly that the other end closes long before all has gone out.
-func sink(conn *net.TCPConn) string {
-	conn.SetReadBuffer(4 << 10)
-	total := 0
-	for buf := make([]byte, 8<<10); ; time.Sleep(time.Millisecond) {
+// smallRoom sets segments that fit into it, or they would trickle.
+func smallRoom(_, _ string, c syscall.RawConn) error {
+	var err error
+	control := c.Control(func(fd uintptr) {
+		err = errors.Join(
+			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 16<<10),
+			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 1400))
+	})
+	return errors.Join(control, err)
+}
+
+// sink reads until there are lastBytes to come, and the rest when it is told
+// that the other end has closed. It returns how many bytes came.
+func sink(conn net.Conn) string {
+	total, err := io.ReadFull(conn, make([]byte, wholeBytes-lastBytes))
+	<-read
+	buf := make([]byte, 64<<10)
+	for n := 0; err == nil; total += n {
 		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-		n, err := conn.Read(buf)
-		if total += n; err != nil {
-			return fmt.Sprint(total)
-		}
+		n, err = conn.Read(buf)
 	}
+	return strconv.Itoa(total)
 }
 
 // dial returns the name of who answers.

@@ -3,17 +3,23 @@
 package fence
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// whole is more than the buffers between two sockets hold.
-const whole = "600000"
+// What is sent through one connection, and how much of it the receiver leaves
+// until the sender has closed: the sender's buffer holds that, its own does not.
+const (
+	wholeBytes = 600_000
+	lastBytes  = 150_000
+)
 
 // testWhole lets the gate close a connection first, with bytes still to go out:
 // the kernel sends them for nobody. The rule looks at the first packet alone, so
 // they arrive; with a rule that looks at all of them they do not.
 func testWhole(t *testing.T, backend string) {
+	whole := strconv.Itoa(wholeBytes)
 	p := newPod(t, backend)
 	p.listen(p.tool, "sink", ":8080")
 	p.apply(standard...)
@@ -32,7 +38,7 @@ func testWhole(t *testing.T, backend string) {
 
 func (p *pod) pushed(way string) string {
 	p.t.Helper()
-	if said := p.gate.ask("push", way, whole); said != "ok" {
+	if said := p.gate.ask("push", way, strconv.Itoa(wholeBytes)); said != "ok" {
 		p.t.Fatalf("%s: %s", way, said)
 	}
 	return p.tool.ask("sunk")
