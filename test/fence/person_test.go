@@ -106,7 +106,7 @@ func smallRoom(_, _ string, c syscall.RawConn) error {
 	var err error
 	control := c.Control(func(fd uintptr) {
 		err = errors.Join(
-			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 16<<10),
+			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 64<<10),
 			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 1400))
 	})
 	return errors.Join(control, err)
@@ -115,6 +115,7 @@ func smallRoom(_, _ string, c syscall.RawConn) error {
 // sink reads until there are lastBytes to come, and the rest when it is told
 // that the other end has closed. It returns how many bytes came.
 func sink(conn net.Conn) string {
+	conn.SetReadDeadline(time.Now().Add(patience))
 	total, err := io.ReadFull(conn, make([]byte, wholeBytes-lastBytes))
 	<-read
 	buf := make([]byte, 64<<10)
@@ -173,7 +174,7 @@ func push(at, bytes string) string {
 		return err.Error()
 	}
 	defer conn.Close()
-	conn.(*net.TCPConn).SetWriteBuffer(128 << 10)
+	conn.(*net.TCPConn).SetWriteBuffer(200 << 10)
 	if _, err := conn.Write(make([]byte, n)); err != nil {
 		return err.Error()
 	}
