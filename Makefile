@@ -60,6 +60,9 @@ clients: node python ## drive the gate with the TypeScript, Go and Python SDKs' 
 test-kube: ## hold deploy/kubernetes and sidegate inject to Kubernetes' own types and admission (a Go module of its own)
 	cd $(KUBE) && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./...
 
+test-fence: ## put the fence up in network namespaces and try every way past it; needs root, iproute2 and iptables
+	TEST_FENCE=1 $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/fence
+
 conformance: $(CONFORMANCE)/node_modules/.package-lock.json ## run the protocol's conformance suites, of both eras, against servers of every era and print the tables
 	$(GO) test -count=1 -timeout 10m -v -run 'TestConformance|TestClient|TestReadResults|TestTable' ./$(CONFORMANCE)
 

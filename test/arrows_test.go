@@ -26,7 +26,7 @@ var rooms = map[string]room{
 	"cmd/sidegate": {
 		may: []string{
 			"proxy", "proxy/shim", "proxy/backend", "proxy/backend/stdio", "proxy/backend/socket", "proxy/backend/http", "proxy/backend/websocket",
-			"limits", "proxy/wire", "deploy/inject",
+			"limits", "proxy/wire", "deploy/inject", "deploy/fence",
 		},
 		says: "cmd/sidegate reads flags, environment and file, builds the backend and the limits, and hands them to proxy; " +
 			"what happens to a request is not its business",
@@ -158,11 +158,14 @@ var rooms = map[string]room{
 	"limits":        {says: "limits is a leaf: it knows keys and numbers, not HTTP"},
 	"registry":      {says: "registry is a leaf: it holds any value under an unguessable id"},
 
+	"deploy/fence": {says: "the fence is put in before the gate starts, by a process of its own, and shares nothing with it"},
+
 	"test":             {says: "tests know the gate by its binary"},
 	"test/chaos":       {says: "tests know the gate by its binary"},
 	"test/clients":     {says: "tests know the gate by its binary"},
 	"test/conformance": {says: "tests know the gate by its binary"},
 	"test/e2e":         {says: "tests know the gate by its binary"},
+	"test/fence":       {says: "tests know the gate by its binary"},
 	"test/framing":     {says: "tests know the gate by its binary"},
 	"test/deploy":      {says: "tests know the gate by its binary"},
 	"test/image":       {says: "tests know the gate by its image"},
@@ -198,6 +201,10 @@ var rooms = map[string]room{
 	},
 }
 
+// holders are the packages that alone may import what others have no business
+// with.
+var holders = map[string]string{"github.com/coreos/go-iptables/iptables": "deploy/fence"}
+
 // platforms are the systems whose files are looked at: files may be for one of
 // them alone.
 var platforms = []string{"linux", "darwin"}
@@ -224,6 +231,9 @@ func TestArrows(t *testing.T) {
 				continue
 			}
 			for _, imported := range p.Imports {
+				if only := holders[imported]; only != "" && name != only {
+					t.Errorf("%s imports %s, which %s alone may", name, imported, only)
+				}
 				if inside, ours := strings.CutPrefix(imported, module); ours && !slices.Contains(r.may, inside) {
 					t.Errorf("%s imports %s on %s, and must not: %s", name, inside, system, r.says)
 				}

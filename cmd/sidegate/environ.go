@@ -44,6 +44,23 @@ func environSettings(environ []string, flags *pflag.FlagSet, found *problems) []
 	return settings
 }
 
+// setFromEnviron sets the flags that the command line left open, for commands
+// that read no file. What is not used is looked at too, in spare, a set of the
+// same flags. It returns which variable a flag has its value from.
+func setFromEnviron(flags, spare *pflag.FlagSet, environ []string, found *problems) map[string]string {
+	where := map[string]string{}
+	for _, e := range environSettings(environ, flags, found) {
+		target := flags
+		if flags.Changed(e.flag) {
+			target = spare
+		} else {
+			where[e.flag] = e.where
+		}
+		setAll(target, e, found)
+	}
+	return where
+}
+
 // serviceLink tells the variables that Kubernetes gives every container of a
 // namespace with a Service named sidegate, as in SIDEGATE_PORT_8080_TCP_ADDR.
 func serviceLink(name string) bool {

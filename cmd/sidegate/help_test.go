@@ -18,6 +18,8 @@ func TestHelp(t *testing.T) {
 		"help-check.golden":  {"help", "check"},
 		"help-shim.golden":   {"shim", "--help"},
 		"help-inject.golden": {"inject", "--help"},
+		"help-fence.golden":  {"fence", "--help"},
+		"help-apply.golden":  {"fence", "apply", "--help"},
 	} {
 		var out, errs bytes.Buffer
 		if code := execute(args, &out, &errs); code != exitDone || errs.Len() > 0 {

@@ -115,17 +115,7 @@ func shimCommand() *cobra.Command {
 // returns an error with all problems that were found.
 func (s *shimSettings) resolve(flags *pflag.FlagSet, environ, command []string) error {
 	var found problems
-	where := map[string]string{}
-	spare := shimDefaults().flags()
-	for _, e := range environSettings(environ, flags, &found) {
-		target := flags
-		if flags.Changed(e.flag) {
-			target = spare // not used, but looked at
-		} else {
-			where[e.flag] = e.where
-		}
-		setAll(target, e, &found)
-	}
+	where := setFromEnviron(flags, shimDefaults().flags(), environ, &found)
 	s.backend.Command = command
 	sound := len(found) == 0
 	if len(command) == 0 {

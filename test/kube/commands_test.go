@@ -19,9 +19,7 @@ import (
 // pending are the subcommands and settings that manifests use and the binary
 // does not have yet. Each must be refused as unknown as long as it stands here.
 var pending = []string{
-	"copy-self",
 	"drain",
-	"fence",
 	"probe", // --probe, SIDEGATE_PROBE
 }
 
