@@ -56,6 +56,7 @@ type Config struct {
 	ReplayEvents    int           // kept for each session, to resume from; 0: none
 	ReplayBytes     int           // kept for each session; 0: none
 	Grace           time.Duration // for calls in flight once the gate is told to end; 0: none
+	DrainDelay      time.Duration // of the grace, half of it at most: all is served while others look away; 0: none
 
 	// StateKeys seal what a modern client brings back to a parked call, 32 bytes
 	// each: the first seals, all open. Empty: a key of the process's own.

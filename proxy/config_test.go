@@ -138,6 +138,7 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.ReplayEvents = -1 }, `--replay-events must be at least 0 and at most 1073741824; it is -1`},
 		{func(c *Config) { c.ReplayBytes = -1 }, `--replay-bytes must be from 0 to 1073741824 bytes; it is -1`},
 		{func(c *Config) { c.Grace = -1 }, `--grace ` + timeout + `-1ns`},
+		{func(c *Config) { c.DrainDelay = -1 }, `--drain-delay ` + timeout + `-1ns`},
 		{func(c *Config) { c.Backends = nil }, `--backend is missing: name the tool server, as in: sidegate run -- npx -y @modelcontextprotocol/server-filesystem "$PWD"`},
 		{func(c *Config) { c.Backends[0].Name = "" }, `--backend must have a name of 1 to 63 characters a-z, 0-9 and -; it is ""`},
 		{func(c *Config) { c.Backends = append(c.Backends, c.Backends[0]) }, `backends.default.backend stands for two backends named "default"; write --backend NAME=URL, with a name of its own for each`},

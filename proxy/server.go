@@ -133,6 +133,13 @@ func (s *server) eachCalls(do func(*stateless.Calls)) {
 	}
 }
 
+// turnAway takes no new sessions and no new listens. Those there are end: a
+// session once nothing of it is in flight, a listen at once, with its result.
+func (s *server) turnAway() {
+	s.sessions.TurnAway()
+	s.eachCalls((*stateless.Calls).TurnAway)
+}
+
 // drain takes no new sessions and no new calls, and waits until those in flight
 // are answered or ctx is done. It tells whether all were.
 func (s *server) drain(ctx context.Context) bool {

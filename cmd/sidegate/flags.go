@@ -45,6 +45,7 @@ func defaults() *settings {
 			ReplayBytes:     4 << 20,
 			SSE:             true,
 			Grace:           25 * time.Second,
+			DrainDelay:      5 * time.Second,
 		},
 		backend: proxy.BackendConfig{
 			Isolation:   proxy.IsolationSession,
@@ -176,7 +177,8 @@ func (s *settings) sessionFlags() *pflag.FlagSet {
 	fs.Var(durationValue(&g.KeepAlive), "keep-alive", "send a comment on a stream that is silent for that long")
 	fs.Var(countValue(&g.ReplayEvents), "replay-events", "events a session keeps for clients that resume")
 	fs.Var(sizeValue(&g.ReplayBytes), "replay-bytes", "their size together")
-	fs.Var(durationValue(&g.Grace), "grace", "on SIGTERM, how long calls may go on")
+	fs.Var(durationValue(&g.Grace), "grace", "on SIGTERM or sidegate drain, how long calls may go on")
+	fs.Var(durationValue(&g.DrainDelay), "drain-delay", "how much of that, half at most, everybody is served as before while /readyz says that the gate is draining; longer than balancers take to notice. On SIGTERM 0 unless somebody asks for /readyz")
 	return fs
 }
 

@@ -17,6 +17,7 @@ func TestHelp(t *testing.T) {
 		"help-run.golden":   {"run", "--help"},
 		"help-check.golden": {"help", "check"},
 		"help-shim.golden":  {"shim", "--help"},
+		"help-drain.golden": {"drain", "--help"},
 	} {
 		var out, errs bytes.Buffer
 		if code := execute(args, &out, &errs); code != exitDone || errs.Len() > 0 {

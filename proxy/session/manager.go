@@ -46,7 +46,9 @@ type Manager struct {
 	sharer   share.Sharer
 	registry *registry.Registry[*Session]
 	inFlight atomic.Int64
-	draining atomic.Bool
+	busy     atomic.Int64 // uses of sessions: calls in flight and answers that are not on their stream yet
+	leaving  atomic.Bool  // no sessions are opened, and those at rest end
+	draining atomic.Bool  // no calls are taken
 }
 
 // NewManager makes a manager without sessions. Run must be running for
@@ -79,7 +81,7 @@ func (m *Manager) InFlight() int { return int(m.inFlight.Load()) }
 
 // Open makes a session for a caller. It has no link before Initialize.
 func (m *Manager) Open(principal string, door Door) (*Session, *refusal.Refusal) {
-	if m.draining.Load() {
+	if m.leaving.Load() {
 		return nil, refusal.Draining
 	}
 	s, err := m.registry.Add(principal, func(e *registry.Entry) (*Session, error) {
@@ -130,13 +132,29 @@ func (m *Manager) callStarts() bool {
 
 func (m *Manager) callEnds() { m.inFlight.Add(-1) }
 
-// Drain takes no new sessions and no new calls from here on, and waits until
-// the calls in flight are answered or ctx is done. It tells whether all were.
+// TurnAway opens no sessions from here on, and ends those that are at rest: their
+// clients go on elsewhere. The others are served, new calls too; whoever calls it
+// again finds more of them at rest.
+func (m *Manager) TurnAway() {
+	m.leaving.Store(true)
+	m.registry.Each(m.dismiss)
+}
+
+// dismiss ends a session that is at rest.
+func (m *Manager) dismiss(s *Session) {
+	if s.retire() {
+		m.End(s, refusal.Draining)
+	}
+}
+
+// Drain opens no sessions and takes no calls from here on, and waits until those
+// in flight are answered or ctx is done. It tells whether all were.
 func (m *Manager) Drain(ctx context.Context) bool {
+	m.leaving.Store(true)
 	m.draining.Store(true)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for m.InFlight() > 0 {
+	for m.busy.Load() > 0 {
 		select {
 		case <-ctx.Done():
 			return false
@@ -151,6 +169,7 @@ const closeBound = 128
 
 // Close ends all sessions. Their links end in the background.
 func (m *Manager) Close(ctx context.Context) {
+	m.leaving.Store(true)
 	m.draining.Store(true)
 	m.registry.Close(ctx, closeBound, func(_ context.Context, s *Session) { s.end(refusal.Draining) })
 }
