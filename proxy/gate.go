@@ -86,11 +86,11 @@ func New(c *Config, backends []backend.Backend, budget *limits.Bytes, log *zap.L
 	}
 	g := &Gate{
 		config: c, log: log, metrics: metrics.New(), guard: door, budget: budget,
-		replay:   limits.NewBytes(c.MaxBytesInFlight / replayShare),
-		sockets:  limits.NewSlots(c.MaxConnections),
-		bodies:   bodyReader{limit: c.MaxMessage, timeout: c.BodyTimeout, budget: budget},
-		told:     make(chan struct{}),
-		drained:  make(chan struct{}),
+		replay:  limits.NewBytes(c.MaxBytesInFlight / replayShare),
+		sockets: limits.NewSlots(c.MaxConnections),
+		bodies:  bodyReader{limit: c.MaxMessage, timeout: c.BodyTimeout, budget: budget},
+		told:    make(chan struct{}),
+		drained: make(chan struct{}),
 	}
 	g.keeper = stream.NewKeeper(stream.KeeperOptions{WriteTimeout: c.WriteTimeout, Idle: idleConnection, Again: g.again, Leaving: &g.leaving})
 	for i, b := range backends {
