@@ -61,14 +61,24 @@ func (g *Gate) linger(ctx context.Context, err error) {
 // must not keep the others from being answered.
 func (g *Gate) rest(ctx context.Context) {
 	deadline, _ := ctx.Deadline()
-	late, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
-	defer cancel()
-	g.each((*server).turnAway)
-	for g.inFlight() > 0 && late.Err() == nil {
-		pause(late, 20*time.Millisecond)
-		g.each((*server).turnAway)
+	left := time.Until(deadline)
+	late, cancel := context.WithTimeout(ctx, left/2)
+	patience := min(goodbye, left/4)
+	until := time.Now().Add(patience)
+	var turning sync.WaitGroup
+	for _, s := range g.servers {
+		turning.Go(func() { s.turnAway(late, patience) })
 	}
+	for late.Err() == nil && (g.inFlight() > 0 || g.sessions() > 0 && time.Now().Before(until)) {
+		pause(late, 10*time.Millisecond)
+	}
+	cancel()
+	turning.Wait()
 }
+
+// goodbye is how long a client on a WebSocket may be silent before it hears that
+// the gate goes away, rather than with the next answer.
+const goodbye = time.Second
 
 // quiet lets no server have new sessions and calls, and tells whether all that
 // were in flight have been answered before ctx was done.

@@ -133,11 +133,12 @@ func (s *server) eachCalls(do func(*stateless.Calls)) {
 	}
 }
 
-// turnAway takes no new sessions and no new listens. Those there are end: a
-// session once nothing of it is in flight, a listen at once, with its result.
-func (s *server) turnAway() {
-	s.sessions.TurnAway()
+// turnAway takes no new sessions and no new listens until ctx is done, and ends
+// those there are: a listen at once, with its result, and sessions as
+// session.Manager says.
+func (s *server) turnAway(ctx context.Context, patience time.Duration) {
 	s.eachCalls((*stateless.Calls).TurnAway)
+	s.sessions.TurnAway(ctx, patience)
 }
 
 // drain takes no new sessions and no new calls, and waits until those in flight

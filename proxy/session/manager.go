@@ -49,12 +49,16 @@ type Manager struct {
 	busy     atomic.Int64 // uses of sessions: calls in flight and answers that are not on their stream yet
 	leaving  atomic.Bool  // no sessions are opened, and those at rest end
 	draining atomic.Bool  // no calls are taken
+	rested   chan *Session
 }
+
+// restedAtOnce is how many sessions may come to rest before one of them ends.
+const restedAtOnce = 1024
 
 // NewManager makes a manager without sessions. Run must be running for
 // sessions to expire.
 func NewManager(o Options, s share.Sharer) *Manager {
-	m := &Manager{options: o, sharer: s}
+	m := &Manager{options: o, sharer: s, rested: make(chan *Session, restedAtOnce)}
 	m.registry = registry.New(registry.Options[*Session]{
 		Max: o.MaxSessions, Idle: o.Idle, Lifetime: o.Lifetime,
 		OnExpire: func(s *Session, why registry.Reason) { s.end(expired(why)) },
@@ -132,12 +136,42 @@ func (m *Manager) callStarts() bool {
 
 func (m *Manager) callEnds() { m.inFlight.Add(-1) }
 
-// TurnAway opens no sessions from here on, and ends those that are at rest: their
-// clients go on elsewhere. The others are served, new calls too; whoever calls it
-// again finds more of them at rest.
-func (m *Manager) TurnAway() {
+// TurnAway opens no sessions from here on, and ends those there are, one by one,
+// until ctx is done: their clients go on elsewhere. What is in flight is finished
+// first, and calls that come before it is are served.
+//
+// A client of HTTP hears of the end with its next call, in any case. One of
+// WebSocket may call at the moment when the gate says goodbye, and must take the
+// call for lost: so it hears goodbye right after an answer, or when it has not
+// called for as long as patience.
+func (m *Manager) TurnAway(ctx context.Context, patience time.Duration) {
 	m.leaving.Store(true)
-	m.registry.Each(m.dismiss)
+	m.registry.Each(func(s *Session) {
+		if s.door != WebSocket {
+			m.dismiss(s)
+		}
+	})
+	patient := time.NewTimer(patience)
+	defer patient.Stop()
+	for {
+		select {
+		case s := <-m.rested:
+			m.dismiss(s)
+		case <-patient.C:
+			m.registry.Each(m.dismiss)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// rests hands over a session that may have come to rest. Where there are too
+// many at once it ends with those that are left.
+func (m *Manager) rests(s *Session) {
+	select {
+	case m.rested <- s:
+	default:
+	}
 }
 
 // dismiss ends a session that is at rest.

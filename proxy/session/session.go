@@ -160,8 +160,11 @@ func (s *Session) use() {
 
 // Done ends what Use began.
 func (s *Session) Done() {
-	s.busy.Add(-1)
+	last := s.busy.Add(-1) == 0
 	s.manager.busy.Add(-1)
+	if last && s.manager.leaving.Load() {
+		s.manager.rests(s)
+	}
 }
 
 // retire takes no more calls if the session is at rest, and tells whether it
