@@ -34,6 +34,10 @@ func (g *Gate) serveAdmin(ctx *fasthttp.RequestCtx) {
 		g.serveReady(ctx, name)
 		return
 	}
+	if name, ok := strings.CutPrefix(path, "/probe/"); ok && g.named(name) != nil {
+		g.serveProbe(ctx, g.named(name))
+		return
+	}
 	switch path {
 	case "/livez":
 		ctx.SetBodyString("ok\n")
@@ -42,7 +46,7 @@ func (g *Gate) serveAdmin(ctx *fasthttp.RequestCtx) {
 	case "/metrics":
 		fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(g.metrics.Registry, promhttp.HandlerOpts{}))(ctx)
 	default:
-		g.refuse(ctx, refusal.Path.With("nothing is served at this path; /livez, /readyz, /metrics and, to POST, /drain are"), nil, false)
+		g.refuse(ctx, refusal.Path.With("nothing is served at this path; /livez, /readyz, /readyz/NAME, /probe/NAME, /metrics and, to POST, /drain are"), nil, false)
 	}
 }
 

@@ -75,7 +75,8 @@ type BackendConfig struct {
 	Command []string // program and arguments; empty for a URL
 	URL     string   // "" for a command
 
-	Pass []string // other paths of an HTTP server that are let through: exact, or with all below where it ends with "/"
+	Probe string   // the path of an HTTP server that says whether it works; "": that it takes connections must do
+	Pass  []string // other paths of an HTTP server that are let through: exact, or with all below where it ends with "/"
 
 	Env []string // NAME=VALUE, or NAME for the gate's own value
 

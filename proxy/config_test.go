@@ -84,6 +84,14 @@ func useURLs(urls ...string) func(*Config) {
 	}
 }
 
+// useProbe is usePass for the path of a probe.
+func useProbe(url, path string) func(*Config) {
+	return func(c *Config) {
+		usePass(url, "/x")(c)
+		c.Backends[0].Pass, c.Backends[0].Probe = nil, path
+	}
+}
+
 // usePass exchanges the backends for one that lets a path through.
 func usePass(url, path string) func(*Config) {
 	return func(c *Config) {
@@ -166,6 +174,9 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.Backends[0].Links = 2 }, `backends.default.links means something with --isolation shared only; it is 2, and the isolation session`},
 		{func(c *Config) { c.Backends[0].Isolation, c.Backends[0].Links = "shared", 5 }, `backends.default.links must be less than --max-links, 4, since a call that may be asked something back has a link to itself; it is 5`},
 		{func(c *Config) { c.Backends[0].Pass = []string{"/x"} }, `backends.default.pass means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
+		{useProbe("ws://x", "/x"), `backends.b.probe means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
+		{useProbe("http://x", "x"), `backends.b.probe must be a path that starts with /, without spaces, and what is not ASCII percent-encoded; it is "x"`},
+		{useProbe("http://x", "/a b"), `backends.b.probe must be a path that starts with /, without spaces, and what is not ASCII percent-encoded; it is "/a b"`},
 		{usePass("ws://x", "/x"), `backends.b.pass means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
 		{usePass("http://x", ""), badPath + `""`},
 		{usePass("http://x", "x"), badPath + `"x"`},
