@@ -3,6 +3,8 @@
 GO       ?= go
 FUZZTIME ?= 20s# how long each fuzz target runs
 MIXTIME  ?= 60s# how long the mix-up test runs
+ROLLRATE ?= 2000# calls a second while gates are replaced
+ROLLTIME ?= 60s# how long that goes on
 LDFLAGS  ?= -s -w# of the linker
 FLAGS    ?=# of sidegate run, for make run
 TESTFLAGS ?=# of go test, such as -v
@@ -14,7 +16,7 @@ CONFORMANCE := test/conformance
 LOAD        := test/load/npm
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
-.PHONY: help build run test race check lint clients conformance matrix mixup fuzz bench bench-quick microbench node python clean
+.PHONY: help build run test race check lint clients conformance matrix mixup rolling fuzz bench bench-quick microbench node python clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +56,9 @@ matrix: node ## join every frontend with every kind of backend, shared and not, 
 
 mixup: ## let 200 clients at a time share links that die, for MIXTIME
 	TEST_LONG=$(MIXTIME) $(GO) test -count=1 -timeout 15m -v -run 'TestMixup' ./test/e2e
+
+rolling: ## replace two gates behind a balancer again and again under ROLLRATE calls a second, for ROLLTIME
+	TEST_ROLLING_RATE=$(ROLLRATE) TEST_LONG=$(ROLLTIME) $(GO) test -count=1 -timeout 15m -v -run 'TestRolling' ./test/e2e
 
 fuzz: ## run each fuzz target for FUZZTIME
 	GO=$(GO) .ci/fuzz $(FUZZTIME)
