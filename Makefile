@@ -3,6 +3,8 @@
 GO       ?= go
 FUZZTIME ?= 20s# how long each fuzz target runs
 MIXTIME  ?= 60s# how long the mix-up test runs
+ROLLRATE ?= 2000# calls a second while gates are replaced
+ROLLTIME ?= 60s# how long that goes on
 LDFLAGS  ?= -s -w# of the linker
 CHAOSTIME ?= 10s# how long each fault lasts
 CHAOSRATE ?= 2000# calls a second while it does
@@ -71,6 +73,9 @@ matrix: node ## join every frontend with every kind of backend, shared and not, 
 
 mixup: ## let 200 clients at a time share links that die, for MIXTIME
 	TEST_LONG=$(MIXTIME) $(GO) test -count=1 -timeout 15m -v -run 'TestMixup' ./test/e2e
+
+rolling: ## replace two gates behind a balancer again and again under ROLLRATE calls a second, for ROLLTIME
+	TEST_ROLLING_RATE=$(ROLLRATE) TEST_LONG=$(ROLLTIME) $(GO) test -count=1 -timeout 15m -v -run 'TestRolling' ./test/e2e
 
 chaos: ## break what stands round the gate, for CHAOSTIME each, at CHAOSRATE calls a second, and draw the balance (Linux; the limits of memory and of the log's disk need root)
 	TEST_CHAOS=1 TEST_LONG=$(CHAOSTIME) TEST_CHAOS_RATE=$(CHAOSRATE) $(GO) test -count=1 -timeout 30m -parallel 9 -v ./test/chaos

@@ -20,15 +20,22 @@ func (g *Gate) serveAdmin(ctx *fasthttp.RequestCtx) {
 		g.refuse(ctx, refused, nil, false)
 		return
 	}
+	path := string(ctx.Path())
+	if path == "/drain" {
+		g.serveDrain(ctx)
+		return
+	}
 	if !ctx.IsGet() && !ctx.IsHead() {
-		ctx.Response.Header.Set(fasthttp.HeaderAllow, "GET, HEAD")
-		g.refuse(ctx, refusal.Method, nil, false)
+		g.refuseMethod(ctx, "GET, HEAD")
 		return
 	}
 	ctx.SetContentType("text/plain; charset=utf-8")
-	path := string(ctx.Path())
 	if name, ok := strings.CutPrefix(path, "/readyz/"); ok && g.named(name) != nil {
 		g.serveReady(ctx, name)
+		return
+	}
+	if name, ok := strings.CutPrefix(path, "/probe/"); ok && g.named(name) != nil {
+		g.serveProbe(ctx, g.named(name))
 		return
 	}
 	switch path {
@@ -39,19 +46,47 @@ func (g *Gate) serveAdmin(ctx *fasthttp.RequestCtx) {
 	case "/metrics":
 		fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(g.metrics.Registry, promhttp.HandlerOpts{}))(ctx)
 	default:
-		g.refuse(ctx, refusal.Path.With("nothing is served at this path; /livez, /readyz and /metrics are"), nil, false)
+		g.refuse(ctx, refusal.Path.With("nothing is served at this path; /livez, /readyz, /readyz/NAME, /probe/NAME, /metrics and, to POST, /drain are"), nil, false)
 	}
+}
+
+func (g *Gate) refuseMethod(ctx *fasthttp.RequestCtx, allow string) {
+	ctx.Response.Header.Set(fasthttp.HeaderAllow, allow)
+	g.refuse(ctx, refusal.Method, nil, false)
+}
+
+// serveDrain has the gate drain without ending, and answers when that is done:
+// within the grace and the time that children take to end. Who asks while it
+// drains waits as well.
+func (g *Gate) serveDrain(ctx *fasthttp.RequestCtx) {
+	if !ctx.IsPost() {
+		g.refuseMethod(ctx, "POST")
+		return
+	}
+	if refused := g.guard.Operator(ctx); refused != nil {
+		g.refuse(ctx, refused, nil, false)
+		return
+	}
+	g.drainBody(ctx) // nobody reads it
+	g.tell.Do(func() { close(g.told) })
+	<-g.drained
+	ctx.SetContentType("text/plain; charset=utf-8")
+	if g.cut.Load() {
+		ctx.SetStatusCode(fasthttp.StatusGatewayTimeout)
+		ctx.SetBodyString(ErrGrace.Error() + "\n")
+		return
+	}
+	ctx.SetBodyString("drained\n")
 }
 
 // serveReady says whether the gate can take new sessions, and if not why: for
 // all servers, or for the one that is named.
 func (g *Gate) serveReady(ctx *fasthttp.RequestCtx, name string) {
-	select {
-	case <-g.draining:
+	g.watched.Store(true)
+	if g.leaving.Load() {
 		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
 		ctx.SetBodyString("draining\n")
 		return
-	default:
 	}
 	var troubles []string
 	for _, s := range g.servers {

@@ -57,6 +57,7 @@ type Config struct {
 	ReplayEvents    int           // kept for each session, to resume from; 0: none
 	ReplayBytes     int           // kept for each session; 0: none
 	Grace           time.Duration // for calls in flight once the gate is told to end; 0: none
+	DrainDelay      time.Duration // of the grace, half of it at most: all is served while others look away; 0: none
 
 	// StateKeys seal what a modern client brings back to a parked call, 32 bytes
 	// each: the first seals, all open. Empty: a key of the process's own.
@@ -75,7 +76,8 @@ type BackendConfig struct {
 	Command []string // program and arguments; empty for a URL
 	URL     string   // "" for a command
 
-	Pass []string // other paths of an HTTP server that are let through: exact, or with all below where it ends with "/"
+	Probe string   // the path of an HTTP server that says whether it works; "": that it takes connections must do
+	Pass  []string // other paths of an HTTP server that are let through: exact, or with all below where it ends with "/"
 
 	Env []string // NAME=VALUE, or NAME for the gate's own value
 

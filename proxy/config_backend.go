@@ -75,12 +75,29 @@ func (b *BackendConfig) validateKind(add func(flag, reason string)) {
 	for _, e := range b.Env {
 		add("env", checkEnv(e))
 	}
-	if scheme, _, _ := strings.Cut(b.URL, "://"); len(b.Pass) > 0 && !slices.Contains(httpSchemes, scheme) {
+	scheme, _, _ := strings.Cut(b.URL, "://")
+	if len(b.Pass) > 0 && !slices.Contains(httpSchemes, scheme) {
 		add("pass", "means something for a URL only that starts with "+strings.Join(httpSchemes, "://, ")+"://: other servers have no paths")
 	}
+	add("probe", checkProbe(b.Probe, scheme))
 	for _, p := range b.Pass {
 		add("pass", checkPass(p))
 	}
+}
+
+// checkProbe takes what is sent to the server as it stands: a path, and perhaps
+// a query.
+func checkProbe(target, scheme string) string {
+	odd := func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '#' || c == '\\' }
+	switch {
+	case target == "":
+		return ""
+	case !slices.Contains(httpSchemes, scheme):
+		return "means something for a URL only that starts with " + strings.Join(httpSchemes, "://, ") + "://: other servers have no paths"
+	case !strings.HasPrefix(target, "/") || strings.ContainsFunc(target, odd):
+		return fmt.Sprintf("must be a path that starts with /, without spaces, and what is not ASCII percent-encoded; it is %q", target)
+	}
+	return ""
 }
 
 func (b *BackendConfig) validateSharing(add func(flag, reason string)) {

@@ -84,6 +84,14 @@ func useURLs(urls ...string) func(*Config) {
 	}
 }
 
+// useProbe is usePass for the path of a probe.
+func useProbe(url, path string) func(*Config) {
+	return func(c *Config) {
+		usePass(url, "/x")(c)
+		c.Backends[0].Pass, c.Backends[0].Probe = nil, path
+	}
+}
+
 // usePass exchanges the backends for one that lets a path through.
 func usePass(url, path string) func(*Config) {
 	return func(c *Config) {
@@ -141,6 +149,7 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.ReplayEvents = -1 }, `--replay-events must be at least 0 and at most 1073741824; it is -1`},
 		{func(c *Config) { c.ReplayBytes = -1 }, `--replay-bytes must be from 0 to 1073741824 bytes; it is -1`},
 		{func(c *Config) { c.Grace = -1 }, `--grace ` + timeout + `-1ns`},
+		{func(c *Config) { c.DrainDelay = -1 }, `--drain-delay ` + timeout + `-1ns`},
 		{func(c *Config) { c.Backends = nil }, `--backend is missing: name the tool server, as in: sidegate run -- npx -y @modelcontextprotocol/server-filesystem "$PWD"`},
 		{func(c *Config) { c.Backends[0].Name = "" }, `--backend must have a name of 1 to 63 characters a-z, 0-9 and -; it is ""`},
 		{func(c *Config) { c.Backends = append(c.Backends, c.Backends[0]) }, `backends.default.backend stands for two backends named "default"; write --backend NAME=URL, with a name of its own for each`},
@@ -168,6 +177,9 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.Backends[0].Links = 2 }, `backends.default.links means something with --isolation shared only; it is 2, and the isolation session`},
 		{func(c *Config) { c.Backends[0].Isolation, c.Backends[0].Links = "shared", 5 }, `backends.default.links must be less than --max-links, 4, since a call that may be asked something back has a link to itself; it is 5`},
 		{func(c *Config) { c.Backends[0].Pass = []string{"/x"} }, `backends.default.pass means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
+		{useProbe("ws://x", "/x"), `backends.b.probe means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
+		{useProbe("http://x", "x"), `backends.b.probe must be a path that starts with /, without spaces, and what is not ASCII percent-encoded; it is "x"`},
+		{useProbe("http://x", "/a b"), `backends.b.probe must be a path that starts with /, without spaces, and what is not ASCII percent-encoded; it is "/a b"`},
 		{usePass("ws://x", "/x"), `backends.b.pass means something for a URL only that starts with http://, https://, http+unix://: other servers have no paths`},
 		{usePass("http://x", ""), badPath + `""`},
 		{usePass("http://x", "x"), badPath + `"x"`},

@@ -106,6 +106,7 @@ func (c *Config) validateSessions(add func(flag, reason string)) {
 	add("replay-events", checkCount(c.ReplayEvents, 0))
 	add("replay-bytes", checkSize(int64(c.ReplayBytes), 0, 1<<30))
 	add("grace", checkWait(c.Grace))
+	add("drain-delay", checkWait(c.DrainDelay))
 }
 
 // The checks below return what is allowed and what was given, or "".

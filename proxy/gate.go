@@ -57,8 +57,13 @@ type Gate struct {
 
 	server, admin     *fasthttp.Server
 	listener, adminLn net.Listener
-	draining          chan struct{} // closed when the end begins
-	cut               atomic.Bool   // calls were in flight when the grace ran out
+
+	watched atomic.Bool   // somebody asks whether the gate is ready
+	tell    sync.Once     // closes told
+	told    chan struct{} // closed when the gate is to drain without ending
+	leaving atomic.Bool   // the end has begun
+	drained chan struct{} // closed when nothing is served any more
+	cut     atomic.Bool   // calls were in flight when the grace ran out
 }
 
 // frontends are the doors for messages.
@@ -81,12 +86,13 @@ func New(c *Config, backends []backend.Backend, budget *limits.Bytes, log *zap.L
 	}
 	g := &Gate{
 		config: c, log: log, metrics: metrics.New(), guard: door, budget: budget,
-		replay:   limits.NewBytes(c.MaxBytesInFlight / replayShare),
-		sockets:  limits.NewSlots(c.MaxConnections),
-		bodies:   bodyReader{limit: c.MaxMessage, timeout: c.BodyTimeout, budget: budget},
-		draining: make(chan struct{}),
+		replay:  limits.NewBytes(c.MaxBytesInFlight / replayShare),
+		sockets: limits.NewSlots(c.MaxConnections),
+		bodies:  bodyReader{limit: c.MaxMessage, timeout: c.BodyTimeout, budget: budget},
+		told:    make(chan struct{}),
+		drained: make(chan struct{}),
 	}
-	g.keeper = stream.NewKeeper(stream.KeeperOptions{WriteTimeout: c.WriteTimeout, Idle: idleConnection, Again: g.again})
+	g.keeper = stream.NewKeeper(stream.KeeperOptions{WriteTimeout: c.WriteTimeout, Idle: idleConnection, Again: g.again, Leaving: &g.leaving})
 	for i, b := range backends {
 		g.servers = append(g.servers, g.newServer(&c.Backends[i], b))
 	}
@@ -151,18 +157,15 @@ func (g *Gate) newHTTPServer(handler fasthttp.RequestHandler) *fasthttp.Server {
 	}
 }
 
-// again gives a connection that the gate held back to the HTTP server.
+// again gives a connection that the gate held back to the HTTP server: its next
+// request has begun to come.
 func (g *Gate) again(s *stream.Socket) {
-	select {
-	case <-g.draining:
-		_ = s.Close()
-	default:
-		_ = g.server.ServeConn(s) // an error is the connection's end, and it is closed
-	}
+	_ = g.server.ServeConn(s) // an error is the connection's end, and it is closed
 }
 
 // Run serves until ctx is done, and then ends the gate in good order within
-// the grace. Listen must have been called.
+// the grace, unless it was told to drain before; then it returns at once when
+// that is done. Listen must have been called.
 func (g *Gate) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
@@ -178,57 +181,20 @@ func (g *Gate) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		err = g.drain()
+		err = g.drain(g.watched.Load())
+	case <-g.told:
+		err = g.drain(true)
 	case err = <-failed:
-		err = errors.Join(fmt.Errorf("a listener failed: %w", err), g.drain())
+		err = errors.Join(fmt.Errorf("a listener failed: %w", err), g.drain(false))
 	}
 	stop()
+	close(g.drained)
+	if g.adminLn != nil {
+		g.linger(ctx, err)
+		end(g.admin, g.adminLn)
+	}
 	running.Wait()
 	return err
-}
-
-// drain ends the gate. The order matters: load balancers look away first, what
-// has begun is finished, and what others depend on goes last.
-func (g *Gate) drain() error {
-	ctx, cancel := context.WithTimeout(context.Background(), g.config.Grace)
-	defer cancel()
-	g.log.Info("draining", zap.Int("sessions", g.sessions()), zap.Int("calls", g.inFlight()))
-
-	close(g.draining)                      // 1. unready
-	finished := g.quiet(ctx)               // 2. no new sessions, no new calls; calls in flight are answered
-	g.each(func(s *server) { s.end(ctx) }) // 3. streams end
-	flush, cancelFlush := atLeast(ctx, lastWords)
-	defer cancelFlush()
-	g.keeper.Wait(flush)                          // 4. what was said has gone out
-	g.each(func(s *server) { s.pool.Close(ctx) }) // 5. children end
-	end(flush, g.server, g.listener)              // 6. clients' connections are closed
-	if g.adminLn != nil {
-		end(flush, g.admin, g.adminLn)
-	}
-	if !finished {
-		return ErrGrace
-	}
-	return nil
-}
-
-// quiet lets no server have new sessions and calls, and tells whether all that
-// were in flight have been answered before ctx was done.
-func (g *Gate) quiet(ctx context.Context) bool {
-	g.each(func(s *server) {
-		if !s.drain(ctx) {
-			g.cut.Store(true)
-		}
-	})
-	return !g.cut.Load()
-}
-
-// each does the same with all servers, and waits until it is done.
-func (g *Gate) each(do func(*server)) {
-	var doing sync.WaitGroup
-	for _, s := range g.servers {
-		doing.Go(func() { do(s) })
-	}
-	doing.Wait()
 }
 
 // sessions is how many are open, at all servers.
@@ -245,25 +211,6 @@ func (g *Gate) inFlight() (n int) {
 		n += s.inFlight()
 	}
 	return n
-}
-
-// lastWords is how long answers may take to go out when the grace has run out:
-// calls that were cut have been answered, and clients are to see it.
-const lastWords = time.Second
-
-// atLeast is ctx, or where ctx ends too soon a context that ends after d.
-func atLeast(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
-		return context.WithTimeout(context.WithoutCancel(ctx), d)
-	}
-	return context.WithCancel(ctx)
-}
-
-// end closes a listener and what was accepted from it. The listener is closed
-// first: the server knows it only once it has begun to serve.
-func end(ctx context.Context, s *fasthttp.Server, ln net.Listener) {
-	_ = ln.Close()
-	_ = s.ShutdownWithContext(ctx) // an error is ctx's end, which the caller sees
 }
 
 // Kill ends the tool server's processes at once; the program is about to exit.

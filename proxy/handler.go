@@ -25,6 +25,9 @@ import (
 // body, the message, the frontend.
 func (g *Gate) serve(ctx *fasthttp.RequestCtx) {
 	defer g.recovered(ctx)
+	if g.leaving.Load() {
+		ctx.SetConnectionClose() // the next request is to go elsewhere
+	}
 	at := g.place(ctx.Path())
 	visitor, admitted := ctx.UserValue(admittedKey).(guard.Visitor)
 	if !admitted {

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"sidegate/proxy/backend"
 	"sidegate/proxy/bridge/modern"
 	"sidegate/proxy/cache"
@@ -29,7 +31,8 @@ type server struct {
 	behind   []runner // what the eras lead to and do not run
 	sessions *session.Manager
 	calls    [session.Doors]*stateless.Calls // of modern clients; nil at a door that is not theirs
-	forwards bool                            // the server is to see what stood in the client's HTTP request
+	probes   singleflight.Group
+	forwards bool // the server is to see what stood in the client's HTTP request
 }
 
 // newServer makes a server of which nothing is started.
@@ -131,6 +134,14 @@ func (s *server) eachCalls(do func(*stateless.Calls)) {
 			do(c)
 		}
 	}
+}
+
+// turnAway takes no new sessions and no new listens until ctx is done, and ends
+// those there are: a listen at once, with its result, and sessions as
+// session.Manager says.
+func (s *server) turnAway(ctx context.Context, patience time.Duration) {
+	s.eachCalls((*stateless.Calls).TurnAway)
+	s.sessions.TurnAway(ctx, patience)
 }
 
 // drain takes no new sessions and no new calls, and waits until those in flight

@@ -240,6 +240,24 @@ func (r *Registry[V]) Close(ctx context.Context, bound int, end func(context.Con
 	workers.Wait()
 }
 
+// Each calls do for each value there is, without a lock: one that is removed
+// meanwhile may still come. What is added meanwhile may not.
+func (r *Registry[V]) Each(do func(V)) {
+	var values []V
+	for i := range r.shards {
+		h := &r.shards[i]
+		values = values[:0]
+		h.mu.RLock()
+		for _, s := range h.slots {
+			values = append(values, s.value)
+		}
+		h.mu.RUnlock()
+		for _, v := range values {
+			do(v)
+		}
+	}
+}
+
 // takeAll empties every shard.
 func (r *Registry[V]) takeAll() []V {
 	values := make([]V, 0, r.Len())

@@ -52,6 +52,25 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+// TestEach: all are visited, and may be removed on the way.
+func TestEach(t *testing.T) {
+	r := New(Options[*thing]{})
+	const many = 1000
+	for range many {
+		add(t, r, "")
+	}
+	n := 0
+	r.Each(func(v *thing) {
+		n++
+		if !r.Remove(v.entry) {
+			t.Error("one came that is not there")
+		}
+	})
+	if n != many || r.Len() != 0 {
+		t.Errorf("%d of %d were visited, and %d are left", n, many, r.Len())
+	}
+}
+
 func TestGet(t *testing.T) {
 	r := New(Options[*thing]{})
 	v, other, gone := add(t, r, "ann"), add(t, r, "bob"), add(t, r, "ann")

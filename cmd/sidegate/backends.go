@@ -62,6 +62,9 @@ func (r *resolver) forTheirKind(all []proxy.BackendConfig) []proxy.BackendConfig
 		if web && !isHTTP(b.URL) && !r.saidFor(b, "pass") {
 			b.Pass = nil
 		}
+		if web && !isHTTP(b.URL) && !r.saidFor(b, "probe") {
+			b.Probe = ""
+		}
 		if isHTTP(b.URL) && !r.flags.Changed("max-links") && !r.saidFor(b, "max-links") {
 			b.MaxLinks = httpLinks
 		}

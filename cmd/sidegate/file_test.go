@@ -101,7 +101,7 @@ func TestEveryFlagIsAKey(t *testing.T) {
 	flags := flagSet(defaults().groups())
 	values := map[string]string{
 		"curl": "true", "rate": "1", "address-rate": "1", "burst": "1", "address-burst": "1", "trust-proxy": "::1", "token-file": "x", "state-key-file": "x",
-		"allow-host": "x", "allow-origin": "https://x", "env": "X", "pass": "/x", "backend": "http://x", "public-url": "https://x",
+		"allow-host": "x", "allow-origin": "https://x", "env": "X", "pass": "/x", "probe": "/x", "backend": "http://x", "public-url": "https://x",
 	}
 	for _, name := range flagNames(flags) {
 		value := values[name]

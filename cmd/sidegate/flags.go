@@ -45,6 +45,7 @@ func defaults() *settings {
 			ReplayBytes:     4 << 20,
 			SSE:             true,
 			Grace:           25 * time.Second,
+			DrainDelay:      5 * time.Second,
 		},
 		backend: proxy.BackendConfig{
 			Isolation:   proxy.IsolationSession,
@@ -103,7 +104,7 @@ func newFlags() *pflag.FlagSet {
 func (s *settings) listenFlags() *pflag.FlagSet {
 	fs := newFlags()
 	fs.Var(stringValue(&s.gate.Listen, "ADDR"), "listen", "serve clients at HOST:PORT (port 0: any free one) or unix:///PATH; fd://NAME: on the socket of that name that systemd passes")
-	fs.Var(stringValue(&s.gate.Admin, "ADDR"), "admin", `serve /livez, /readyz and /metrics there; "off": not at all`)
+	fs.Var(stringValue(&s.gate.Admin, "ADDR"), "admin", `serve /livez, /readyz, /probe/NAME, /metrics and /drain there; "off": not at all`)
 	fs.Var(boolValue(&s.curl), "curl", "print a curl line to try it with")
 	fs.Var(stringValue(&s.gate.PublicURL, "URL"), "public-url", "where clients find the gate behind other proxies, with the path that leads to it; where the proxies pass its Host on to a gate on loopback, --allow-host is needed as well")
 	fs.Var(notValue(&s.gate.SSE), "no-sse", "do not serve HTTP+SSE (2024-11-05) at /sse and /messages")
@@ -126,6 +127,7 @@ func backendFlags(b *proxy.BackendConfig) *pflag.FlagSet {
 	fs := newFlags()
 	fs.Var(stringList(&b.Env, "NAME[=VALUE]", false), "env", "give a COMMAND a variable, or the gate's own of that name; repeatable")
 	fs.Var(stringList(&b.Pass, "PATH", false), "pass", "let requests for another path of an HTTP server through, as /.well-known/oauth-protected-resource, or for all below one that ends with /; repeatable")
+	fs.Var(stringValue(&b.Probe, "PATH"), "probe", "the path of an HTTP server that says by its status whether it works, for /probe/NAME on the admin listener")
 	fs.Var(choiceValue(&b.Isolation, proxy.IsolationSession, proxy.IsolationPrincipal, proxy.IsolationShared), "isolation", "who shares a link: nobody, the sessions of one caller, or everybody")
 	fs.Var(countValue(&b.Links), "links", "with --isolation shared, how many links are shared by each kind of client")
 	fs.Var(choiceValue(&b.Era, proxy.EraAuto, proxy.EraLegacy, proxy.EraModern), "era", "what the tool server speaks: revisions up to 2025-11-25 (legacy), 2026-07-28 (modern), or what it says when it is asked (auto)")
@@ -176,7 +178,8 @@ func (s *settings) sessionFlags() *pflag.FlagSet {
 	fs.Var(durationValue(&g.KeepAlive), "keep-alive", "send a comment on a stream that is silent for that long")
 	fs.Var(countValue(&g.ReplayEvents), "replay-events", "events a session keeps for clients that resume")
 	fs.Var(sizeValue(&g.ReplayBytes), "replay-bytes", "their size together")
-	fs.Var(durationValue(&g.Grace), "grace", "on SIGTERM, how long calls may go on")
+	fs.Var(durationValue(&g.Grace), "grace", "on SIGTERM or sidegate drain, how long calls may go on")
+	fs.Var(durationValue(&g.DrainDelay), "drain-delay", "how much of that, half at most, everybody is served as before while /readyz says that the gate is draining; longer than balancers take to notice. On SIGTERM 0 unless somebody asks for /readyz")
 	return fs
 }
 

@@ -20,6 +20,7 @@ func TestHelp(t *testing.T) {
 		"help-inject.golden": {"inject", "--help"},
 		"help-fence.golden":  {"fence", "--help"},
 		"help-apply.golden":  {"fence", "apply", "--help"},
+		"help-drain.golden":  {"drain", "--help"},
 	} {
 		var out, errs bytes.Buffer
 		if code := execute(args, &out, &errs); code != exitDone || errs.Len() > 0 {

@@ -46,7 +46,7 @@ keeps the rules: who may connect, from which origin, how big and how often.`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(runCommand(), checkCommand(), shimCommand(), healthcheckCommand(), injectCommand(), fenceCommand(), copySelfCommand(), demoCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), shimCommand(), drainCommand(), healthcheckCommand(), injectCommand(), fenceCommand(), copySelfCommand(), demoCommand(), versionCommand())
 	for _, cmd := range root.Commands() {
 		cmd.RunE = coded(cmd.RunE)
 	}

@@ -19,6 +19,10 @@ var ErrFull = errors.New("the tool server does not read its input: its queue is 
 // ErrClosed is returned by Conn.Send once the connection has ended.
 var ErrClosed = errors.New("the connection to the tool server has ended")
 
+// ErrUnsure is returned by Checker.Check where nothing speaks against the
+// server's being there, and only a connection would show it.
+var ErrUnsure = errors.New("only a connection to the tool server would show whether it is there")
+
 // A Backend is a tool server with its configuration: a command, a socket, a
 // URL. It opens connections; who may have one, and how many there are, is
 // decided by package link.
@@ -142,7 +146,8 @@ type Relater interface {
 // A Checker is a Backend that can be asked whether its server is there without
 // a link being opened.
 type Checker interface {
-	// Check fails where the server cannot be reached; ctx bounds it.
+	// Check fails where the server cannot be reached, and with ErrUnsure where
+	// it may be; ctx bounds it.
 	Check(ctx context.Context) error
 }
 

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -98,6 +99,30 @@ func (g *Guard) Admin(ctx *fasthttp.RequestCtx) *refusal.Refusal {
 		return refusal.Origin
 	}
 	return nil
+}
+
+// Operator is asked, behind Admin, of who changes what the gate does. The
+// listener may be open to probes and scrapers of other hosts, and has no tokens:
+// so it must be a program on this host. A browser on it is none, whatever page
+// it shows: it sends Origin with each POST.
+func (g *Guard) Operator(ctx *fasthttp.RequestCtx) *refusal.Refusal {
+	if len(ctx.Request.Header.PeekAll(fasthttp.HeaderOrigin)) > 0 || !isNear(ctx.RemoteAddr(), ctx.LocalAddr()) {
+		return refusal.Operator
+	}
+	return nil
+}
+
+// isNear tells whether a peer is on this host: on a Unix socket, a loopback
+// address, or the very address that it has connected to.
+func isNear(peer, local net.Addr) bool {
+	switch p := peer.(type) {
+	case *net.UnixAddr:
+		return true
+	case *net.TCPAddr:
+		l, ok := local.(*net.TCPAddr)
+		return p.IP.IsLoopback() || ok && p.IP.Equal(l.IP)
+	}
+	return false
 }
 
 // addressRate counts the request for its address. On a Unix socket there is

@@ -244,6 +244,29 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
+// TestOperator: who changes what the gate does is a program on this host.
+func TestOperator(t *testing.T) {
+	g := mustNew(t, Config{})
+	for _, c := range []struct {
+		peer, local string
+		head        []string
+		want        *refusal.Refusal
+	}{
+		{"127.0.0.1:50000", "127.0.0.1:8081", nil, nil},
+		{"[::1]:50000", "[::1]:8081", nil, nil},
+		{"127.0.0.1:50000", "10.0.0.5:8081", nil, nil},
+		{"10.0.0.5:50000", "10.0.0.5:8081", nil, nil},
+		{"10.0.0.6:50000", "10.0.0.5:8081", nil, refusal.Operator},
+		{"[fd00::6]:50000", "[fd00::5]:8081", nil, refusal.Operator},
+		{"127.0.0.1:50000", "127.0.0.1:8081", []string{originField}, refusal.Operator},
+	} {
+		ctx := request(t, between(c.peer, c.local), "POST /drain HTTP/1.1", append([]string{hostField}, c.head...)...)
+		if got := g.Operator(ctx); got != c.want {
+			t.Errorf("%s at %s, %s: got %v, want %v", c.peer, c.local, c.head, got, c.want)
+		}
+	}
+}
+
 // TestDoorAllocations: a request that passes costs nothing, and the copy of its
 // Origin where it has one.
 func TestDoorAllocations(t *testing.T) {

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -104,6 +105,9 @@ func (p *Pool) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	err := checker.Check(ctx)
+	if errors.Is(err, backend.ErrUnsure) {
+		err = p.makeSure(ctx)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -118,7 +122,37 @@ func (p *Pool) look(ctx context.Context) {
 	p.away = err
 }
 
+// makeSure connects to a server that can only be known by that, unless links do:
+// those that are kept warm, or one that is in use. It does not connect often
+// where that works, since each time may cost the server a process.
+func (p *Pool) makeSure(ctx context.Context) error {
+	p.mu.Lock()
+	_, live := p.probed()
+	soon := p.away == nil && time.Since(p.sure) < sureFor
+	p.mu.Unlock()
+	if live || soon || p.options.Warm > 0 {
+		return nil
+	}
+	err := p.try(ctx)
+	if err == nil {
+		p.mu.Lock()
+		p.sure = time.Now()
+		p.mu.Unlock()
+	}
+	return err
+}
+
+// try opens a connection and closes it.
+func (p *Pool) try(ctx context.Context) error {
+	conn, err := p.backend.Open(ctx, deaf{})
+	if err == nil {
+		conn.Close(ctx)
+	}
+	return err
+}
+
 const (
+	sureFor     = 20 * time.Second // of a server that took a connection
 	lookEvery   = 5 * time.Second
 	lookTimeout = 2 * time.Second
 )

@@ -75,6 +75,7 @@ type Pool struct {
 	warm    []*member // oldest first
 	counts  [states]int
 	waiters []chan struct{}
+	sure    time.Time // when a connection that was only tried has come about
 	health
 }
 

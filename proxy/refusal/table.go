@@ -32,6 +32,7 @@ var (
 	Accept      = row("accept", 406, mcp.CodeInvalidRequest, closePolicy, 0, "Accept must list application/json and text/event-stream (GET: text/event-stream)")
 	Upgrade     = row("upgrade", 426, mcp.CodeInvalidRequest, closePolicy, 0, "only WebSocket is spoken here; ask for it with Connection: Upgrade and Upgrade: websocket")
 	Subprotocol = row("subprotocol", 400, mcp.CodeInvalidRequest, closePolicy, 0, "none of these WebSocket subprotocols is spoken here; offer mcp, or none")
+	Operator    = row("operator", 403, mcp.CodeInvalidRequest, closePolicy, 0, "only a program on the gate's own host, or in its pod, may do this, and no browser: sidegate drain there")
 	HeaderSize  = row("header_size", 431, mcp.CodeInvalidRequest, closePolicy, 0, "the request's header is past the limit (--max-header)")
 	BadHTTP     = row("http", 400, mcp.CodeInvalidRequest, closePolicy, 0, "this is not a well-formed HTTP request")
 	SlowHeader  = row("header_timeout", 408, 408, closePolicy, 0, "the request's header, or the first byte of its body, did not arrive in time (--header-timeout)")

@@ -65,6 +65,7 @@ func (c *call) Answer(msg *wire.Buffer, how metrics.Outcome) {
 	if c.Opens && how != metrics.OK {
 		s.manager.End(s, refusal.NotOpened) // an initialize that failed opens nothing
 	}
+	s.Done()
 }
 
 // negotiated reads the revision that the server has chosen.

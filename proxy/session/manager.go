@@ -46,13 +46,19 @@ type Manager struct {
 	sharer   share.Sharer
 	registry *registry.Registry[*Session]
 	inFlight atomic.Int64
-	draining atomic.Bool
+	busy     atomic.Int64 // uses of sessions: calls in flight and answers that are not on their stream yet
+	leaving  atomic.Bool  // no sessions are opened, and those at rest end
+	draining atomic.Bool  // no calls are taken
+	rested   chan *Session
 }
+
+// restedAtOnce is how many sessions may come to rest before one of them ends.
+const restedAtOnce = 1024
 
 // NewManager makes a manager without sessions. Run must be running for
 // sessions to expire.
 func NewManager(o Options, s share.Sharer) *Manager {
-	m := &Manager{options: o, sharer: s}
+	m := &Manager{options: o, sharer: s, rested: make(chan *Session, restedAtOnce)}
 	m.registry = registry.New(registry.Options[*Session]{
 		Max: o.MaxSessions, Idle: o.Idle, Lifetime: o.Lifetime,
 		OnExpire: func(s *Session, why registry.Reason) { s.end(expired(why)) },
@@ -79,7 +85,7 @@ func (m *Manager) InFlight() int { return int(m.inFlight.Load()) }
 
 // Open makes a session for a caller. It has no link before Initialize.
 func (m *Manager) Open(principal string, door Door) (*Session, *refusal.Refusal) {
-	if m.draining.Load() {
+	if m.leaving.Load() {
 		return nil, refusal.Draining
 	}
 	s, err := m.registry.Add(principal, func(e *registry.Entry) (*Session, error) {
@@ -130,13 +136,59 @@ func (m *Manager) callStarts() bool {
 
 func (m *Manager) callEnds() { m.inFlight.Add(-1) }
 
-// Drain takes no new sessions and no new calls from here on, and waits until
-// the calls in flight are answered or ctx is done. It tells whether all were.
+// TurnAway opens no sessions from here on, and ends those there are, one by one,
+// until ctx is done: their clients go on elsewhere. What is in flight is finished
+// first, and calls that come before it is are served.
+//
+// A client of HTTP hears of the end with its next call, in any case. One of
+// WebSocket may call at the moment when the gate says goodbye, and must take the
+// call for lost: so it hears goodbye right after an answer, or when it has not
+// called for as long as patience.
+func (m *Manager) TurnAway(ctx context.Context, patience time.Duration) {
+	m.leaving.Store(true)
+	m.registry.Each(func(s *Session) {
+		if s.door != WebSocket {
+			m.dismiss(s)
+		}
+	})
+	patient := time.NewTimer(patience)
+	defer patient.Stop()
+	for {
+		select {
+		case s := <-m.rested:
+			m.dismiss(s)
+		case <-patient.C:
+			m.registry.Each(m.dismiss)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// rests hands over a session that may have come to rest. Where there are too
+// many at once it ends with those that are left.
+func (m *Manager) rests(s *Session) {
+	select {
+	case m.rested <- s:
+	default:
+	}
+}
+
+// dismiss ends a session that is at rest.
+func (m *Manager) dismiss(s *Session) {
+	if s.retire() {
+		m.End(s, refusal.Draining)
+	}
+}
+
+// Drain opens no sessions and takes no calls from here on, and waits until those
+// in flight are answered or ctx is done. It tells whether all were.
 func (m *Manager) Drain(ctx context.Context) bool {
+	m.leaving.Store(true)
 	m.draining.Store(true)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for m.InFlight() > 0 {
+	for m.busy.Load() > 0 {
 		select {
 		case <-ctx.Done():
 			return false
@@ -151,6 +203,7 @@ const closeBound = 128
 
 // Close ends all sessions. Their links end in the background.
 func (m *Manager) Close(ctx context.Context) {
+	m.leaving.Store(true)
 	m.draining.Store(true)
 	m.registry.Close(ctx, closeBound, func(_ context.Context, s *Session) { s.end(refusal.Draining) })
 }

@@ -9,6 +9,7 @@ package session
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"sidegate/proxy/link"
 	"sidegate/proxy/mcp"
@@ -27,6 +28,7 @@ type Session struct {
 	door    Door
 	box     *stream.Outbox
 	place   share.Place
+	busy    atomic.Int32 // uses that are not over: see Use
 
 	mu        sync.Mutex
 	ended     *refusal.Refusal // why, nil while it lives
@@ -110,6 +112,7 @@ func (s *Session) Call(st *stream.Stream, msg *wire.Buffer, env *wire.Envelope) 
 	}
 	if refused := s.place.Call(&c.Call, msg, env); refused != nil {
 		s.remove(c)
+		s.Done()
 		return refused
 	}
 	return nil
@@ -132,8 +135,58 @@ func (s *Session) admit(c *call) *refusal.Refusal {
 		return refusal.Draining
 	}
 	s.calls = append(s.calls, c)
+	s.use()
 	s.entry.Hold()
 	return nil
+}
+
+// Use says that an answer is to come on a stream of the session for what is no
+// call of it, so that the gate does not end it before: until Done it is not at
+// rest.
+func (s *Session) Use() *refusal.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil {
+		s.use()
+	}
+	return s.ended
+}
+
+// use is Use with s.mu held, of a session that has not ended.
+func (s *Session) use() {
+	s.busy.Add(1)
+	s.manager.busy.Add(1)
+}
+
+// Done ends what Use began.
+func (s *Session) Done() {
+	last := s.busy.Add(-1) == 0
+	s.manager.busy.Add(-1)
+	if last && s.manager.leaving.Load() {
+		s.manager.rests(s)
+	}
+}
+
+// retire takes no more calls if the session is at rest, and tells whether it
+// is. Its caller ends it.
+func (s *Session) retire() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil || s.busy.Load() > 0 {
+		return false
+	}
+	s.ended = s.late(refusal.Draining)
+	return true
+}
+
+// late is what a call gets that comes when the session has ended for why. A
+// client of HTTP that has found its session just before that is told what it
+// would be told just after.
+func (s *Session) late(why *refusal.Refusal) *refusal.Refusal {
+	if why == refusal.Draining && s.door != WebSocket {
+		return refusal.Session
+	}
+	return why
 }
 
 // find finds the call in flight with the client's id. s.mu is held.
@@ -187,7 +240,7 @@ func (s *Session) cancel(msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal 
 // session out of the registry.
 func (s *Session) end(why *refusal.Refusal) {
 	s.mu.Lock()
-	s.ended = why
+	s.ended = s.late(why)
 	questions := s.questions
 	s.questions = nil
 	calls := make([]*link.Call, len(s.calls))

@@ -400,6 +400,54 @@ func TestBoundsAndDrain(t *testing.T) {
 	}
 }
 
+// TestTurnAway: a session ends when nothing of it is in flight, and not before.
+func TestTurnAway(t *testing.T) {
+	b := newBench(t)
+	resting, busy := b.open("2025-11-25"), b.open("2025-11-25")
+	st := b.call(busy, "1")
+	ctx, cancel := context.WithCancel(context.Background())
+	var turning sync.WaitGroup
+	turning.Go(func() { b.TurnAway(ctx, time.Hour) })
+	gone := func(s *Session) bool {
+		_, refused := b.Find([]byte(s.ID()), "me", Streamable)
+		return refused == refusal.Session
+	}
+	eventually(t, "the session at rest has ended", func() bool { return gone(resting) })
+	if _, refused := b.Open("me", Streamable); refused != refusal.Draining {
+		t.Errorf("a session that comes: %v", refused)
+	}
+	msg, env := b.message(`{"jsonrpc":"2.0","id":2,"method":"ping"}`)
+	late := resting.Outbox().Open(1)
+	if refused := resting.Call(late, msg, env); refused != refusal.Session {
+		t.Errorf("a call that has found the session just before: %v", refused)
+	}
+	if gone(busy) || busy.Use() != nil {
+		t.Error("the other has ended with a call in flight")
+	}
+	b.says(`{"jsonrpc":"2.0","id":2,"result":{}}`)
+	b.want(st, `{"jsonrpc":"2.0","id":1,"result":{}}`)
+	if gone(busy) {
+		t.Error("it has ended while it was in use")
+	}
+	busy.Done()
+	eventually(t, "the other has ended", func() bool { return gone(busy) })
+	cancel()
+	turning.Wait()
+	if !b.Drain(context.Background()) || b.Len() != 0 {
+		t.Errorf("%d sessions are left", b.Len())
+	}
+}
+
+// eventually waits for what another goroutine does.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain: " + what)
+		}
+	}
+}
+
 // TestExpired: what a client is told of its session's end says which bound it
 // has met.
 func TestExpired(t *testing.T) {

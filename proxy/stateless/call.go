@@ -23,6 +23,7 @@ type Call struct {
 	calls  *Calls
 	stream *stream.Stream
 	done   func(*Call) // is told of the end, before the client can see it; may be nil
+	said   func()      // and after the last of it is on the stream; may be nil
 	reply  *stream.Reply
 	over   atomic.Bool // answered, or its client has left
 	method int         // for the metrics
@@ -36,6 +37,10 @@ func (cs *Calls) NewCall() *Call {
 	c.Leg = c
 	return c
 }
+
+// Afterwards has f called once nothing more of the call comes on its stream. It
+// is for before Start; where Start fails f is not called.
+func (c *Call) Afterwards(f func()) { c.said = f }
 
 // Start sends the request whose answer, and all that comes for it before, goes
 // to st. It takes msg over. Where it fails st is unused and done is not called.
@@ -63,6 +68,7 @@ func (c *Call) Start(from share.Caller, st *stream.Stream, done func(*Call), msg
 func (c *Call) Leave() {
 	if c.over.CompareAndSwap(false, true) {
 		c.end(metrics.Cancelled)
+		c.leave()
 	}
 	c.calls.options.Desk.Leave(&c.Call)
 }
@@ -73,6 +79,13 @@ func (c *Call) end(how metrics.Outcome) {
 	c.calls.ended(c, how)
 	if c.done != nil {
 		c.done(c)
+	}
+}
+
+// leave says that the call has nothing more to do with its stream.
+func (c *Call) leave() {
+	if c.said != nil {
+		c.said()
 	}
 }
 
@@ -110,6 +123,7 @@ func (c *Call) Answer(msg *wire.Buffer, how metrics.Outcome) {
 	} else {
 		c.stream.Answer(msg)
 	}
+	c.leave()
 }
 
 // Forms of a server's own errors that are more than JSON-RPC's (2026-07-28,
@@ -144,6 +158,7 @@ func (c *Call) refuse(why *refusal.Refusal) {
 		msg.B = why.AppendJSON(msg.B, c.ID)
 		c.end(metrics.Lost)
 		c.stream.Reply(&stream.Reply{Status: why.Status}, msg)
+		c.leave()
 	}
 	c.calls.options.Desk.Leave(&c.Call)
 }

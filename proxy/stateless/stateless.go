@@ -34,7 +34,8 @@ type Calls struct {
 
 	mu       sync.Mutex
 	open     map[*Call]struct{}
-	draining bool
+	leaving  bool // no listens are taken
+	draining bool // no calls are
 }
 
 // New makes the calls of a door: none.
@@ -58,7 +59,7 @@ func (cs *Calls) admit(c *Call) *refusal.Refusal {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	switch {
-	case cs.draining:
+	case cs.draining, cs.leaving && c.Listen:
 		return refusal.Draining
 	case len(cs.open) >= cs.options.Most:
 		return refusal.Calls.With("there are %d of %d calls in flight without a session (--max-sessions); wait for one to end", len(cs.open), cs.options.Most)
@@ -73,18 +74,27 @@ func (cs *Calls) remove(c *Call) {
 	delete(cs.open, c)
 }
 
-// Drain takes no new calls from here on, ends the listens in good order, and
-// waits until all other calls are answered or ctx is done. It tells whether all
-// were. (2026-07-28, basic/patterns/subscriptions, "Graceful Closure")
-func (cs *Calls) Drain(ctx context.Context) bool {
+// TurnAway takes no new listens from here on, and ends those there are in good
+// order. All other calls are served. (2026-07-28, basic/patterns/subscriptions,
+// "Graceful Closure")
+func (cs *Calls) TurnAway() {
 	cs.mu.Lock()
-	cs.draining = true
+	cs.leaving = true
 	cs.mu.Unlock()
 	cs.each(func(c *Call) {
 		if c.Listen {
 			c.close()
 		}
 	})
+}
+
+// Drain is TurnAway, takes no new calls of any kind from here on, and waits
+// until those in flight are answered or ctx is done. It tells whether all were.
+func (cs *Calls) Drain(ctx context.Context) bool {
+	cs.mu.Lock()
+	cs.draining = true
+	cs.mu.Unlock()
+	cs.TurnAway()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for cs.InFlight() > 0 {

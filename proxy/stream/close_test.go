@@ -2,6 +2,7 @@ package stream
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -193,6 +194,7 @@ func TestOldAndFinalConnections(t *testing.T) {
 		{"HTTP/1.0", Request{}, false},
 		{"HTTP/1.0 that would go on", Request{Keep: true}, false},
 		{"Connection: close", Request{HTTP11: true}, true},
+		{"of a gate that ends", Request{HTTP11: true, Keep: true, Leaving: ending()}, true},
 	} {
 		for _, events := range []bool{false, true} {
 			b := newBench(t, nil)
@@ -216,6 +218,12 @@ func TestOldAndFinalConnections(t *testing.T) {
 			}
 		}
 	}
+}
+
+func ending() *atomic.Bool {
+	b := new(atomic.Bool)
+	b.Store(true)
+	return b
 }
 
 // TestBurst: a burst does not make a slow reader, also where nothing is kept

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type Conn struct {
 	http11  bool   // the client understands chunks
 	keep    bool   // the client takes another answer on this connection
 	timeout time.Duration
+	leaving *atomic.Bool // the client is to take no other answer on it; nil: never
 
 	// Guarded by Outbox.mu.
 	stream     *Stream
@@ -45,12 +47,14 @@ type Request struct {
 	First  string // what an event stream begins with, before any message; kept
 	HTTP11 bool
 	Keep   bool // false: the client asked for Connection: close
+
+	Leaving *atomic.Bool // it is to be closed after the answer, if that has not begun; nil: never
 }
 
 // NewConn makes a Conn of a connection that has left the HTTP server, with the
 // response to r still to come.
 func NewConn(socket *Socket, r Request, writeTimeout time.Duration) *Conn {
-	return &Conn{socket: socket, head: r.Head, onlyOK: r.OnlyOK, first: r.First, http11: r.HTTP11, keep: r.Keep && r.HTTP11, timeout: writeTimeout}
+	return &Conn{socket: socket, head: r.Head, onlyOK: r.OnlyOK, first: r.First, http11: r.HTTP11, keep: r.Keep && r.HTTP11, timeout: writeTimeout, leaving: r.Leaving}
 }
 
 // Socket is the connection below; it goes back to the HTTP server after Hold

@@ -24,6 +24,7 @@ type KeeperOptions struct {
 	WriteTimeout time.Duration
 	Idle         time.Duration // a connection may wait so long for its next request
 	Again        func(*Socket) // takes a connection back that can serve another request
+	Leaving      *atomic.Bool  // the gate ends: answers that begin close their connection; nil: never
 }
 
 // A Keeper takes connections out of the HTTP server, keeps them while the gate
@@ -68,6 +69,8 @@ func (k *Keeper) Hold(ctx *fasthttp.RequestCtx, st *Stream, o Opening) {
 		First:  strings.Clone(o.First),
 		HTTP11: ctx.Request.Header.IsHTTP11(),
 		Keep:   !ctx.Request.Header.ConnectionClose(),
+
+		Leaving: k.options.Leaving,
 	}
 	k.take(ctx, st.Abandon, func(socket *Socket) {
 		k.own(NewConn(socket, wants, k.options.WriteTimeout), st, o.From)

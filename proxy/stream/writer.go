@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sidegate/proxy/refusal"
 	"sidegate/proxy/wire"
 )
 
@@ -169,7 +170,20 @@ func (c *Conn) composeEvents(b *Batch) {
 	}
 	c.comment = false
 	b.last = c.superseded || (s.over() && b.next >= s.next())
+	if b.last && s.interrupted() {
+		b.scratch.B = wire.AppendRetry(b.scratch.B, int(s.box.options.Retry.Milliseconds()))
+		b.scratch.B = wire.AppendPriming(b.scratch.B, s.appendID(nil, b.next-1))
+	}
 	b.closeChunk(size, c.http11, b.last)
+}
+
+// interrupted tells whether the stream ends only because the gate does. Its
+// client is told when to come back, and from where on (2025-11-25,
+// basic/transports, "Sending Messages to the Server": "SHOULD send an SSE event
+// with a standard retry field before closing the connection"); older clients
+// would take that event for a broken message, and have the last id anyway.
+func (s *Stream) interrupted() bool {
+	return s == s.box.main && s.box.priming && s.box.why == refusal.Draining
 }
 
 // composeMessages adds the events from the cursor on.
@@ -259,6 +273,9 @@ func (c *Conn) appendHead(dst []byte, status int, contentType string) []byte {
 	dst = append(dst, "\r\n"...)
 	if contentType != "" {
 		dst = append(append(append(dst, "Content-Type: "...), contentType...), "\r\n"...)
+	}
+	if c.leaving != nil && c.leaving.Load() {
+		c.keep = false
 	}
 	if !c.keep {
 		dst = append(dst, "Connection: close\r\n"...)

@@ -148,7 +148,7 @@ func TestHelpAndVersion(t *testing.T) {
 	for _, flag := range []string{
 		"--listen", "--admin", "--config", "--backend", "--env", "--allow-host", "--allow-origin", "--trust-proxy", "--token-file",
 		"--rate", "--burst", "--max-message", "--max-header", "--max-bytes-in-flight", "--max-connections", "--max-sessions", "--max-calls", "--max-links", "--warm",
-		"--header-timeout", "--body-timeout", "--call-timeout", "--idle-timeout", "--session-lifetime", "--grace", "--log-level",
+		"--header-timeout", "--body-timeout", "--call-timeout", "--idle-timeout", "--session-lifetime", "--grace", "--drain-delay", "--probe", "--log-level",
 	} {
 		if !strings.Contains(help, flag) {
 			t.Errorf("--help does not mention %s", flag)

@@ -167,17 +167,17 @@ func (b *Backend) dial(ctx context.Context) (duplex, error) {
 	}
 }
 
-// Check tells whether the server seems to be there, and does not connect: a
-// server behind a socket may well start a process for each connection, as
-// `sidegate shim` and inetd do, and a probe must not. So of a unix socket the
-// file is looked at, and of a TCP address the name; whether somebody listens is
-// what the links tell.
+// Check tells whether the server may be there, and does not connect: a server
+// behind a socket may well start a process for each connection, as `sidegate
+// shim` and inetd do, and who only looks must not. So of a unix socket the file
+// is looked at, and of a TCP address the name; whether somebody listens is what
+// connections tell.
 func (b *Backend) Check(ctx context.Context) error {
 	err := b.look(ctx)
 	if err != nil {
 		return fmt.Errorf("the tool server %q cannot be reached: %w", b, b.explain(err))
 	}
-	return nil
+	return backend.ErrUnsure
 }
 
 func (b *Backend) look(ctx context.Context) error {

@@ -48,13 +48,21 @@ func (c *conn) callModern(msg *wire.Buffer) *refusal.Refusal {
 	m.spoken = true
 	id := string(wire.AppendPlainID(nil, c.env.ID.Of(msg.B)))
 	call := m.calls.NewCall()
-	if refused := m.add(id, call); refused != nil {
+	refused := c.session.Use() // its stream
+	if refused == nil {
+		call.Afterwards(c.session.Done)
+		if refused = m.add(id, call); refused != nil {
+			c.session.Done()
+		}
+	}
+	if refused != nil {
 		msg.Release()
 		return refused
 	}
-	refused := call.Start(share.Caller{Principal: c.principal}, c.session.Outbox().Main(), func(*stateless.Call) { m.remove(id) }, msg, &c.env)
+	refused = call.Start(share.Caller{Principal: c.principal}, c.session.Outbox().Main(), func(*stateless.Call) { m.remove(id) }, msg, &c.env)
 	if refused != nil {
 		m.remove(id)
+		c.session.Done()
 	}
 	return refused
 }

@@ -39,7 +39,7 @@ type Gate struct {
 // free, and ends that do not take long.
 var standing = []string{
 	"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-	"--grace", "3s", "--stop-timeout", "2s", "--log-format", "json",
+	"--grace", "3s", "--drain-delay", "0s", "--stop-timeout", "2s", "--log-format", "json",
 }
 
 var (

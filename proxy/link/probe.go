@@ -1,0 +1,84 @@
+package link
+
+import (
+	"context"
+	"errors"
+
+	"sidegate/proxy/backend"
+	"sidegate/proxy/mcp"
+	"sidegate/proxy/metrics"
+	"sidegate/proxy/refusal"
+	"sidegate/proxy/wire"
+)
+
+// Probe asks the server itself whether it works, on a link of the pool: one that
+// is in use and on which no call is in flight is sent a ping. One with calls in
+// flight is not asked: a server may well do one thing at a time, and whoever
+// restarts it for that would cut them. Nor is one that nobody has used yet,
+// since some servers end at a request before initialize: that it lives must do.
+// Where there is no link a connection is tried, unless that is a process to be
+// started: then what the last start came to is the answer. ctx bounds it.
+func (p *Pool) Probe(ctx context.Context) error {
+	p.mu.Lock()
+	l, live := p.probed()
+	p.mu.Unlock()
+	switch {
+	case l != nil:
+		return l.askPing(ctx)
+	case live:
+		return nil
+	}
+	if err := p.Ready(); err != nil {
+		return err
+	}
+	if _, listens := p.backend.(backend.Checker); !listens {
+		return nil
+	}
+	return p.try(ctx)
+}
+
+// probed finds a link that can be asked, and tells whether there is any that
+// lives. p.mu is held.
+func (p *Pool) probed() (idle *Link, live bool) {
+	for _, m := range p.members {
+		if m.dead != nil || m.state != active && m.state != warm {
+			continue
+		}
+		live = true
+		if m.state == active && m.link.Heard() && m.link.InFlight() == 0 {
+			return m.link, true
+		}
+	}
+	return nil, live
+}
+
+// errNoPing is the end of a server that is there and does not work.
+var errNoPing = errors.New("the tool server does not answer a ping")
+
+// askPing sends the server a ping and waits for its answer. Any answer will do:
+// modern servers know no ping, and say so.
+func (l *Link) askPing(ctx context.Context) error {
+	msg, env := NewRequest(mcp.MethodPing, struct{}{})
+	ping, refused := l.Inquire(msg, env, Sort{Modern: true})
+	if refused != nil {
+		return refused
+	}
+	select {
+	case <-ping.Done():
+	case <-ctx.Done():
+		ping.Drop(refusal.CallTimeout)
+	}
+	if ping.leg.how == metrics.Lost {
+		return errNoPing
+	}
+	return nil
+}
+
+// deaf is the receiver of a connection that is tried and not used.
+type deaf struct{}
+
+func (deaf) Message(msg *wire.Buffer, _ *wire.Envelope) { msg.Release() }
+func (deaf) TooLong([]byte, int64)                      {}
+func (deaf) Garbage([]byte)                             {}
+func (deaf) Reply([]byte, *backend.Reply)               {}
+func (deaf) Closed(error)                               {}

@@ -1,0 +1,210 @@
+package e2e
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/fasthttp/websocket"
+
+	"sidegate/test/e2e/harness"
+)
+
+// wantProbe wants the answer to a probe of the default server.
+func wantProbe(t *testing.T, g *harness.Gate, status int, says string) {
+	t.Helper()
+	resp := g.DoAdmin(t, harness.Bare("GET", "/probe/default"))
+	if resp.Status != status || !strings.Contains(string(resp.Body), says) {
+		t.Errorf("a probe got status %d, %q; want %d, %q", resp.Status, resp.Body, status, says)
+	}
+}
+
+// TestProbeHTTP: an HTTP server is asked for the path that was named, and says
+// by its status what it has to say; never by two probes at once.
+func TestProbeHTTP(t *testing.T) {
+	t.Parallel()
+	var asking, asked, status atomic.Int64
+	enter, leave := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "GET" || r.RequestURI != "/health?deep=1" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		asked.Add(1)
+		if asking.Add(1) > 1 {
+			t.Error("it is asked twice at a time")
+		}
+		defer asking.Add(-1)
+		if status.Load() == 0 { // the first one stays for a while
+			enter <- struct{}{}
+			<-leave
+		}
+		w.WriteHeader(int(status.Load()))
+	}))
+	t.Cleanup(server.Close)
+	g := before(t, []string{server.URL + "/mcp"}, "--probe", "/health?deep=1")
+
+	first := g.DialAdmin(t)
+	first.Send(t, harness.Bare("GET", "/probe/default").Bytes(g.Admin))
+	<-enter
+	var others sync.WaitGroup
+	for range 5 {
+		others.Go(func() {
+			c := g.DialAdmin(t)
+			c.Send(t, harness.Bare("GET", "/probe/default").Bytes(g.Admin))
+			c.Read(t, "GET").WantStatus(t, 200)
+		})
+	}
+	status.Store(200)
+	close(leave)
+	first.Read(t, "GET").WantStatus(t, 200)
+	others.Wait()
+
+	status.Store(302)
+	wantProbe(t, g, 200, "ok")
+	status.Store(500)
+	wantProbe(t, g, 503, "default: the tool server answers GET /health?deep=1 with status 500")
+	if g.Ready(t) != 200 {
+		t.Error("the gate takes the server for one that is not there")
+	}
+	if n := asked.Load(); n > 9 {
+		t.Errorf("the server was asked %d times", n)
+	}
+	server.CloseClientConnections()
+	server.Close()
+	wantProbe(t, g, 503, "cannot be reached")
+}
+
+// TestProbeChild: a process that does not answer a ping is found out; one that
+// is at work is left alone.
+func TestProbeChild(t *testing.T) {
+	t.Parallel()
+	harness.NeedProc(t)
+	g := gate(t)
+	wantProbe(t, g, 200, "ok")
+	s := open(t, g)
+	pid, _ := s.Server(t)
+	wantProbe(t, g, 200, "ok")
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	wantProbe(t, g, 503, "default: the tool server does not answer a ping")
+	waiting := s.Send(t, harness.ToolCall("1", "echo", `{}`))
+	waitForCalls(t, g, 1)
+	wantProbe(t, g, 200, "ok") // it may be at work
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	waiting.Read(t, "POST").WantStatus(t, 200)
+	wantProbe(t, g, 200, "ok")
+	for request, status := range map[*harness.Request]int{
+		harness.Bare("GET", "/probe/other"):                                        404,
+		harness.Bare("GET", "/probe/"):                                             404,
+		harness.Bare("POST", "/probe/default"):                                     405,
+		harness.Bare("GET", "/probe/default").Add("Origin", "http://evil.example"): 403,
+	} {
+		g.DoAdmin(t, request).WantStatus(t, status)
+	}
+}
+
+// holder is a server that takes connections, holds them and says nothing.
+type holder struct {
+	net.Listener
+	mu    sync.Mutex
+	conns []net.Conn
+	over  sync.WaitGroup
+}
+
+func hold(t *testing.T, network, address string) *holder {
+	t.Helper()
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, ok := ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // as where the server is killed
+	}
+	h := &holder{Listener: ln}
+	h.over.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			h.mu.Lock()
+			h.conns = append(h.conns, c)
+			h.mu.Unlock()
+		}
+	})
+	t.Cleanup(h.die)
+	return h
+}
+
+// die ends the server as a kill does.
+func (h *holder) die() {
+	h.Close()
+	h.over.Wait()
+	for _, c := range h.conns {
+		c.Close()
+	}
+}
+
+// TestDeadServer: of whatever kind it is, a server that has died is not taken
+// for a living one, neither by /readyz nor by a probe.
+func TestDeadServer(t *testing.T) {
+	t.Parallel()
+	kinds := map[string]func(*testing.T) (url string, die func()){
+		"tcp": func(t *testing.T) (string, func()) {
+			h := hold(t, "tcp", "127.0.0.1:0")
+			return "tcp://" + h.Addr().String(), h.die
+		},
+		"unix, its socket left behind": func(t *testing.T) (string, func()) {
+			path := filepath.Join(t.TempDir(), "s")
+			return "unix://" + path, hold(t, "unix", path).die
+		},
+		"http": func(t *testing.T) (string, func()) {
+			h := hold(t, "tcp", "127.0.0.1:0")
+			return "http://" + h.Addr().String() + "/mcp", h.die
+		},
+		"websocket": func(t *testing.T) (string, func()) {
+			upgrader, taken := websocket.Upgrader{}, make(chan *websocket.Conn, 100)
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				c, err := upgrader.Upgrade(w, r, nil)
+				if err != nil {
+					return
+				}
+				taken <- c
+			}))
+			server.Start()
+			return "ws://" + server.Listener.Addr().String(), func() {
+				server.Close()
+				for len(taken) > 0 {
+					(<-taken).Close()
+				}
+			}
+		},
+	}
+	for name, start := range kinds {
+		for _, warm := range []string{"0", "1"} {
+			t.Run(name+", warm "+warm, func(t *testing.T) {
+				t.Parallel()
+				url, die := start(t)
+				g := before(t, []string{url}, "--warm", warm, "--era", "legacy")
+				harness.Eventually(t, "the gate is ready", func() bool { return g.Ready(t) == 200 })
+				wantProbe(t, g, 200, "ok")
+				die()
+				harness.Eventually(t, "a probe finds the server dead", func() bool {
+					return g.DoAdmin(t, harness.Bare("GET", "/probe/default")).Status == 503
+				})
+				harness.Eventually(t, "the gate is not ready", func() bool { return g.Ready(t) == 503 })
+				wantProbe(t, g, 503, "default: ")
+			})
+		}
+	}
+}
