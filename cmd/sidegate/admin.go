@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -19,12 +17,11 @@ import (
 type adminDoor struct {
 	settings *settings
 	all      *pflag.FlagSet // the gate's
-	timeout  time.Duration
 }
 
 func newAdminDoor() *adminDoor {
 	s := defaults()
-	d := &adminDoor{settings: s, all: flagSet(s.groups()), timeout: 3 * time.Second}
+	d := &adminDoor{settings: s, all: flagSet(s.groups())}
 	d.all.Lookup("admin").Usage = "where the gate's admin listener is, HOST:PORT or unix:///PATH"
 	d.all.Lookup("config").Usage = "read the address from the gate's YAML file"
 	return d
@@ -35,7 +32,6 @@ func (d *adminDoor) flags() *pflag.FlagSet {
 	fs := newFlags()
 	fs.AddFlag(d.all.Lookup("admin"))
 	fs.AddFlag(d.all.Lookup("config"))
-	fs.Var(durationValue(&d.timeout), "timeout", "how long the answer may take")
 	return fs
 }
 
@@ -54,8 +50,6 @@ func (d *adminDoor) address(environ []string) (string, error) {
 		r.found.add(r.place("admin"), `is "off": this gate has no admin listener to ask`)
 	case strings.HasPrefix(address, "fd://"):
 		r.found.add(r.place("admin"), fmt.Sprintf("is %s, which only the gate can tell the meaning of; give --admin with the address of that socket", address))
-	case d.timeout <= 0:
-		r.found.add("--timeout", fmt.Sprintf("must be more than nothing; it is %s", d.timeout))
 	}
 	return address, r.found.err()
 }
@@ -63,23 +57,20 @@ func (d *adminDoor) address(environ []string) (string, error) {
 // maxAnswer is far more than a sentence for each server.
 const maxAnswer = 64 << 10
 
-// ask gets what is served at path, and returns its status and what it says.
-func (d *adminDoor) ask(ctx context.Context, address, path string) (status int, said string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
-	defer cancel()
+// askAdmin makes a request of an admin listener, and returns the answer's status
+// and what it says. It connects there and nowhere else: no proxy is used and no
+// redirect followed.
+func askAdmin(ctx context.Context, address, method, path string) (status int, said string, err error) {
 	host, dial := reachable(address), dialTo("tcp", reachable(address))
 	if socket, ok := strings.CutPrefix(address, "unix://"); ok {
 		host, dial = "localhost", dialTo("unix", socket)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+host+path, nil)
 	if err != nil {
 		return 0, "", err
 	}
-	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true} // and no proxy
+	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true}
 	response, err := transport.RoundTrip(request)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return 0, "", fmt.Errorf("no answer from %s within %s (--timeout)", address, d.timeout)
-	}
 	if err != nil {
 		return 0, "", fmt.Errorf("no answer from %s: %w; is the gate running, and is this its --admin?", address, err)
 	}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -15,7 +18,7 @@ have no other program: exit code 0 is yes, 1 is no or no answer, and the reason
 is on standard error.`
 
 func healthcheckCommand() *cobra.Command {
-	door, ready := newAdminDoor(), false
+	door, ready, timeout := newAdminDoor(), false, 3*time.Second
 	cmd := &cobra.Command{
 		Use:   "healthcheck [flags]",
 		Short: "Ask a running gate whether it lives",
@@ -26,23 +29,32 @@ func healthcheckCommand() *cobra.Command {
 			if ready {
 				path = "/readyz"
 			}
-			return healthcheck(cmd, door, path)
+			return healthcheck(cmd, door, path, timeout)
 		},
 	}
 	cmd.Flags().SortFlags = false
 	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether it takes new sessions")
 	cmd.Flags().AddFlagSet(door.flags())
+	cmd.Flags().Var(durationValue(&timeout), "timeout", "how long the answer may take")
 	return cmd
 }
 
 // healthcheck prints what the gate says at path where that is good; else it is
 // the error.
-func healthcheck(cmd *cobra.Command, door *adminDoor, path string) error {
+func healthcheck(cmd *cobra.Command, door *adminDoor, path string, timeout time.Duration) error {
 	address, err := door.address(os.Environ())
 	if err != nil {
 		return err
 	}
-	status, said, err := door.ask(cmd.Context(), address, path)
+	if timeout <= 0 {
+		return usageErrorf("--timeout: must be more than nothing; it is %s", timeout)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+	defer cancel()
+	status, said, err := askAdmin(ctx, address, http.MethodGet, path)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer from %s within %s (--timeout)", address, timeout)
+	}
 	if err != nil {
 		return err
 	}
