@@ -40,20 +40,34 @@ func rootCommand() *cobra.Command {
 		Long: `Sidegate puts a Model Context Protocol (MCP) tool server on the network and
 keeps the rules: who may connect, from which origin, how big and how often.`,
 		Example:       "  sidegate run -- npx -y @modelcontextprotocol/server-filesystem \"$PWD\"\n  sidegate run -- sidegate demo",
-		Version:       buildVersion(),
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	versionToo := root.Flags().BoolP("version", "v", false, "version for sidegate")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *versionToo {
+			return versionCommand().RunE(cmd, nil)
+		}
+		return cmd.Help()
 	}
 	root.AddCommand(runCommand(), checkCommand(), shimCommand(), drainCommand(), healthcheckCommand(), injectCommand(), fenceCommand(), copySelfCommand(), demoCommand(), versionCommand())
 	for _, cmd := range root.Commands() {
 		cmd.RunE = coded(cmd.RunE)
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.SetVersionTemplate(versionLine() + "\n")
-	root.SetUsageTemplate(root.UsageTemplate() + "\n" + exitCodesHelp)
+	root.SetUsageFunc(usageWithExitCodes(root.UsageFunc()))
 	return root
+}
+
+// usageWithExitCodes is the library's own usage, and what the exit codes mean. It
+// is no template: with those the linker keeps every method of every type.
+func usageWithExitCodes(usage func(*cobra.Command) error) func(*cobra.Command) error {
+	return func(cmd *cobra.Command) error {
+		err := usage(cmd)
+		fmt.Fprint(cmd.OutOrStderr(), "\n"+exitCodesHelp)
+		return err
+	}
 }
 
 // coded gives what fails inside a command the code for run time, so that what
