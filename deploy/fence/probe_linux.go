@@ -77,7 +77,7 @@ func listenAs(uid uint32, port int) (*standIn, error) {
 	go s.accept()
 	udp, err := bound(uid, unix.SOCK_DGRAM, s.port)
 	if err != nil {
-		return s, nil //nolint:nilerr // only the canary needs it, and says so
+		return s, nil // only the canary needs it, and says so
 	}
 	defer udp.Close()
 	if s.udp, err = net.FilePacketConn(udp); err != nil {
@@ -268,14 +268,14 @@ func (v *verifier) datagram(uid uint32, to netip.AddrPort, at *standIn) (string,
 	}
 	defer unix.Close(fd)
 	if err := unix.Connect(fd, sockaddr(to)); err != nil {
-		return silent, nil //nolint:nilerr // there is no way to it
+		return silent, nil // there is no way to it
 	}
 	name, err := unix.Getsockname(fd)
 	if err != nil {
 		return "", fmt.Errorf("cannot tell a probe's own address: %w", err)
 	}
 	if _, err := unix.Write(fd, []byte(strconv.Itoa(int(uid)))); err != nil {
-		return refused, nil //nolint:nilerr // whichever it is, it does not go out
+		return refused, nil // whichever it is, it does not go out
 	}
 	self := addrPort(name)
 	for deadline := time.Now().Add(probeTime); time.Now().Before(deadline); {

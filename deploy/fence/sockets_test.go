@@ -59,7 +59,7 @@ func TestOtherEnds(t *testing.T) {
 	}
 	defer accepted.Close()
 	ports, err := otherEnds(conn.LocalAddr().(*net.TCPAddr).AddrPort())
-	if want := ln.Addr().(*net.TCPAddr).Port; err != nil || !slices.Equal(ports, []int{want}) {
+	if want := ln.Addr().(*net.TCPAddr).Port; err != nil || !slices.Contains(ports, want) { // others may have the same peer port
 		t.Errorf("%v, %v; want %d", ports, err, want)
 	}
 }
