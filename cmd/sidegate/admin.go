@@ -47,7 +47,7 @@ func (d *adminDoor) address(environ []string) (string, error) {
 	address := d.settings.gate.Admin
 	switch {
 	case address == "off":
-		r.found.add(r.place("admin"), `is "off": this gate has no admin listener to ask`)
+		r.found.add(r.place("admin"), `is "off": this gate has no admin listener to ask; SIGTERM drains it all the same`)
 	case strings.HasPrefix(address, "fd://"):
 		r.found.add(r.place("admin"), fmt.Sprintf("is %s, which only the gate can tell the meaning of; give --admin with the address of that socket", address))
 	}
@@ -67,7 +67,7 @@ func askAdmin(ctx context.Context, address, method, path string) (status int, sa
 	}
 	request, err := http.NewRequestWithContext(ctx, method, "http://"+host+path, nil)
 	if err != nil {
-		return 0, "", err
+		return 0, "", usageErrorf("--admin: must be HOST:PORT or unix:///PATH; it is %q", address)
 	}
 	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true}
 	response, err := transport.RoundTrip(request)
