@@ -189,13 +189,7 @@ func (s *fenceSettings) resolve(flags *pflag.FlagSet, environ []string, whole bo
 	var found problems
 	where := setFromEnviron(flags, fenceDefaults().flags(), environ, &found)
 	if len(found) == 0 && whole {
-		s.validate(func(flag, reason string) {
-			place, ok := where[flag]
-			if !ok {
-				place = "--" + flag
-			}
-			found.add(place, reason)
-		})
+		s.validate(func(flag, reason string) { found.add(placeOf(where, flag), reason) })
 	}
 	return found.err()
 }

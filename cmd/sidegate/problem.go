@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 )
@@ -20,6 +21,12 @@ type problems []problem
 
 func (ps *problems) add(where, what string) {
 	*ps = append(*ps, problem{where, what})
+}
+
+// placeOf is where a flag got its value from: as where says, else the command
+// line.
+func placeOf(where map[string]string, flag string) string {
+	return cmp.Or(where[flag], "--"+flag)
 }
 
 // err is nil where there are none, else an error with one problem a line.

@@ -109,10 +109,7 @@ func setAll(flags *pflag.FlagSet, s setting, found *problems) {
 
 // place is where a flag got its value from.
 func (r *resolver) place(flag string) string {
-	if where, ok := r.where[flag]; ok {
-		return where
-	}
-	return "--" + flag
+	return placeOf(r.where, flag)
 }
 
 // validate adds what is wrong with values that are well-formed each by itself,

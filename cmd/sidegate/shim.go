@@ -122,13 +122,7 @@ func (s *shimSettings) resolve(flags *pflag.FlagSet, environ, command []string) 
 		found.add("COMMAND", "is missing: name the tool server, as in: sidegate shim --listen unix:///run/mcp/tool.sock -- npx -y @modelcontextprotocol/server-everything")
 	}
 	if sound {
-		s.validate(func(flag, reason string) {
-			place, ok := where[flag]
-			if !ok {
-				place = "--" + flag
-			}
-			found.add(place, reason)
-		})
+		s.validate(func(flag, reason string) { found.add(placeOf(where, flag), reason) })
 	}
 	return found.err()
 }

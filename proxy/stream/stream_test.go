@@ -371,22 +371,27 @@ func TestSilenceTurnsIntoAnEventStreamWithComments(t *testing.T) {
 	}
 }
 
-func TestPipelinedRequestIsGivenBack(t *testing.T) {
-	b := newBench(t, nil)
+// tcpPair is a connection over loopback. The client's end closes with the test.
+func tcpPair(t *testing.T) (client, server net.Conn) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	client, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
+	if client, err = net.Dial("tcp", ln.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	server, err := ln.Accept()
-	if err != nil {
+	t.Cleanup(func() { client.Close() })
+	if server, err = ln.Accept(); err != nil {
 		t.Fatal(err)
 	}
+	return client, server
+}
+
+func TestPipelinedRequestIsGivenBack(t *testing.T) {
+	b := newBench(t, nil)
+	client, server := tcpPair(t)
 	socket := NewSocket(server, func() {})
 	defer socket.Close()
 	fmt.Fprint(client, "first second ")
@@ -435,20 +440,7 @@ func (l *lag) Read(p []byte) (int, error) {
 // answer is written.
 func TestNextRequestBeforeTheWriterKnows(t *testing.T) {
 	b := newBench(t, nil)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	client, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	server, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, server := tcpPair(t)
 	slow := &lag{Conn: server, returns: make(chan struct{})}
 	socket := NewSocket(slow, func() {})
 	defer socket.Close()
