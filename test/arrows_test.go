@@ -104,7 +104,7 @@ var rooms = map[string]room{
 		says: "share decides which link a call uses; it knows sessions by an interface of its own, and no streams",
 	},
 	"proxy/stream": {
-		may:  []string{"proxy/wire", "proxy/refusal"},
+		may:  []string{"proxy/poll", "proxy/wire", "proxy/refusal"},
 		says: "stream owns connections and carries bytes; what the bytes mean is known elsewhere",
 	},
 	"proxy/link": {
@@ -156,6 +156,7 @@ var rooms = map[string]room{
 	"proxy/metrics": {says: "metrics is a leaf: the collectors, which others move"},
 	"deploy/inject": {says: "inject works on the text of manifests, and knows the gate by its command line"},
 	"limits":        {says: "limits is a leaf: it knows keys and numbers, not HTTP"},
+	"proxy/poll":    {says: "poll is a leaf: it waits for descriptors, and knows nothing of what comes on them"},
 	"registry":      {says: "registry is a leaf: it holds any value under an unguessable id"},
 
 	"deploy/fence": {says: "the fence is put in before the gate starts, by a process of its own, and shares nothing with it"},

@@ -9,9 +9,9 @@ import (
 )
 
 // A Conn is a client connection that the gate owns while its answer is on the
-// way. Two goroutines meet in it: the owner, which waits in Hold with a
-// pending read and so sees the client leave, and a writer, which exists only
-// while there is something to write.
+// way. Two goroutines meet in it, and each exists only while it has something to
+// do: the owner, which hears what the client sends and that it has left, and a
+// writer.
 type Conn struct {
 	socket  *Socket
 	frames  Frames // what it carries instead of an HTTP response, nil for one
@@ -22,6 +22,8 @@ type Conn struct {
 	keep    bool   // the client takes another answer on this connection
 	timeout time.Duration
 	leaving *atomic.Bool // the client is to take no other answer on it; nil: never
+	going   func(error)  // is told how a wait has ended
+	ended   func(reusable bool)
 
 	// Guarded by Outbox.mu.
 	stream     *Stream
@@ -36,8 +38,7 @@ type Conn struct {
 	ending     bool   // the end of the answer is being written
 	finished   bool   // the answer is written to its end
 	broken     bool   // cut, closed or too slow: nothing more is written
-
-	written chan struct{} // closed when it is finished or broken; nil while nobody waits
+	parked     bool   // the owner reads nothing until it is finished or broken
 }
 
 // Request says what a response's head and end depend on.
@@ -64,50 +65,69 @@ func (c *Conn) Socket() *Socket { return c.socket }
 // Close closes the connection at once.
 func (c *Conn) Close() { _ = c.socket.Close() }
 
-// watch waits until the answer is finished or the client has left, which shows
-// as the end of a pending read. That the read times out now and then is the
-// stream's clock.
-func (c *Conn) watch(b *Outbox) error {
-	if c.frames != nil {
-		return c.frames.Watch(func(d time.Duration) bool { return c.arm(b, d) }, func() { c.tick(b) })
+// await waits, without a goroutine, for the client to leave or to send more: a
+// stream's client says nothing. That it says nothing for a while is the stream's
+// clock.
+func (c *Conn) await() {
+	if c.wait(c.stream.box.options.KeepAlive) {
+		return
 	}
-	var pipelined []byte
-	var chunk [256]byte
-	for c.arm(b, b.options.KeepAlive) {
-		n, err := c.socket.Conn.Read(chunk[:])
-		if pipelined = append(pipelined, chunk[:n]...); len(pipelined) > maxUnread {
-			if !c.awaitEnd(b) {
-				return errPipelined
-			}
-			break
-		}
-		switch {
-		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			c.tick(b)
-		default:
-			return err
-		}
-	}
-	c.socket.unread = append(c.socket.unread, pipelined...)
-	return nil
+	c.part(nil)
 }
 
-// awaitEnd waits until the answer's end is written, without reading, and tells
-// whether it was. A client may have all of its answer, and be sending its next
-// request, before the writer comes to say so. Where the end is not on its way
-// yet there is nothing to wait for.
-func (c *Conn) awaitEnd(b *Outbox) bool {
+// wait waits at most d for what is going on with the connection, which is
+// called then; false: it is finished, and there is nothing to wait for.
+func (c *Conn) wait(d time.Duration) bool {
+	b := c.stream.box
 	b.mu.Lock()
-	if c.ending && !c.finished && !c.broken {
-		written := make(chan struct{})
-		c.written = written
-		b.mu.Unlock()
-		<-written // a write takes no longer than its deadline
-		b.mu.Lock()
-	}
 	defer b.mu.Unlock()
-	return c.finished
+	if c.finished {
+		return false
+	}
+	c.socket.Ready(d, c.going)
+	return true
+}
+
+// woken is called where a wait of await is over.
+func (c *Conn) woken(err error) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.tick()
+	case err != nil:
+		c.part(err)
+		return
+	case len(c.socket.unread) > maxUnread:
+		c.full()
+		return
+	}
+	c.await()
+}
+
+// full is called where the client has sent as much as is kept unread. It may
+// have all of its answer, and be sending its next request, before the writer
+// comes to say so: then nothing is read until that is known, which a write's
+// deadline bounds. Where the end is not on its way yet the client is cut off.
+func (c *Conn) full() {
+	b := c.stream.box
+	b.mu.Lock()
+	c.parked = c.ending && !c.finished && !c.broken
+	parked, answered := c.parked, c.finished
+	b.mu.Unlock()
+	switch {
+	case parked: // unpark goes on
+	case answered:
+		c.part(nil)
+	default:
+		c.part(errPipelined)
+	}
+}
+
+// unpark goes on where full has left off. The outbox's lock is held.
+func (c *Conn) unpark() {
+	if c.parked {
+		c.parked = false
+		go c.part(nil)
+	}
 }
 
 // pieceSize is how much is written under one deadline: a slow reader is one

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"errors"
+	"os"
 	"time"
 
 	"sidegate/proxy/refusal"
@@ -20,16 +22,69 @@ type Frames interface {
 	// connection has taken the stream over.
 	End(b *Batch, why *refusal.Refusal)
 
-	// Watch reads from the connection until its client has left, and returns
-	// why. Before each read it calls arm, which sets the read's deadline and is
-	// false when the end is written: then Watch returns nil. turn asks for a call
-	// of Alive. Once the end is written a pending read ends with
-	// os.ErrDeadlineExceeded.
-	Watch(arm func(d time.Duration) bool, turn func()) error
+	// Watch serves what has come on the connection. When nothing has come for a
+	// moment it returns how long the silence may last: it is called again when
+	// something comes, or with late when nothing has. It returns over where there
+	// is nothing more to serve, and the client has left or the end is written.
+	Watch(w Watcher, late bool) (silence time.Duration, over bool)
 }
 
+// A Watcher is a connection as the reader of its frames sees it.
+type Watcher interface {
+	// Arm sets the deadline of the next read. It is false when the end is
+	// written: then there is nothing more to serve. A read that is pending then
+	// ends with os.ErrDeadlineExceeded.
+	Arm(d time.Duration) bool
+	// Turn asks for a call of Alive.
+	Turn()
+}
+
+// Arm implements Watcher.
+func (c *Conn) Arm(d time.Duration) bool { return c.arm(d) }
+
+// Turn implements Watcher.
+func (c *Conn) Turn() { c.tick() }
+
+// watchFrames serves what has come, until it is over or nothing comes.
+func (c *Conn) watchFrames(late bool) {
+	for {
+		silence, over := c.frames.Watch(c, late)
+		if over {
+			c.part(errOver)
+			return
+		}
+		if c.wait(silence) {
+			return
+		}
+		late = false // the end is written, as Watch is going to find
+	}
+}
+
+// framesCame is called where a wait of watchFrames is over.
+func (c *Conn) framesCame(err error) {
+	switch {
+	case err == nil:
+		c.watchFrames(false)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.watchFrames(!c.isFinished()) // or woken, because it is
+	default:
+		c.part(err)
+	}
+}
+
+func (c *Conn) isFinished() bool {
+	b := c.stream.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return c.finished
+}
+
+// errOver is the end of a connection that carries frames, which serves no other
+// request.
+var errOver = errors.New("the frames are over")
+
 // NewFramed makes a Conn of a socket that speaks another protocol already. It
-// is closed when Hold returns.
+// is closed when Hold has ended.
 func NewFramed(socket *Socket, f Frames, writeTimeout time.Duration) *Conn {
 	return &Conn{socket: socket, frames: f, timeout: writeTimeout}
 }

@@ -3,23 +3,34 @@ package stream
 import "time"
 
 // Hold attaches c to the stream and owns it until the stream is over, another
-// connection takes the stream over, or the client leaves. It returns the
-// connection if it can serve another request; in every other case it has
-// closed it. from is the number of the first event that the client wants, 0
-// for whatever it has not been sent.
-func (s *Stream) Hold(c *Conn, from uint64) (reusable bool) {
+// connection takes the stream over, or the client leaves. Then it calls ended,
+// on any goroutine: the connection can serve another request, or is closed. from
+// is the number of the first event that the client wants, 0 for whatever it has
+// not been sent.
+func (s *Stream) Hold(c *Conn, from uint64, ended func(reusable bool)) {
+	c.ended = ended
 	s.attach(c, from)
-	err := c.watch(s.box)
-	reusable, left := s.part(c, err)
+	if c.frames != nil {
+		c.going = c.framesCame
+		c.watchFrames(false)
+		return
+	}
+	c.going = c.woken
+	c.await()
+}
+
+// part ends c's part in its stream, after err.
+func (c *Conn) part(err error) {
+	reusable, left := c.stream.let(c, err)
 	if left != nil {
 		left()
 	}
-	return reusable
+	c.ended(reusable)
 }
 
-// part ends c's part in the stream, after err. It tells whether the connection
-// can serve another request, and returns what the client's leaving calls for.
-func (s *Stream) part(c *Conn, err error) (reusable bool, left func()) {
+// let lets go of c, after err. It tells whether the connection can serve another
+// request, and returns what the client's leaving calls for.
+func (s *Stream) let(c *Conn, err error) (reusable bool, left func()) {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
 	s.detach(c)
@@ -121,26 +132,20 @@ func (s *Stream) lose() {
 func (c *Conn) sever() {
 	c.broken = true
 	c.Close()
-	c.wake()
+	c.unpark()
 }
 
 // finish notes that all is written and wakes the owner.
 func (c *Conn) finish() {
 	c.finished = true
-	_ = c.socket.SetReadDeadline(longAgo) // a closed socket wakes its owner as well
-	c.wake()
+	c.socket.Nudge()
+	c.unpark()
 }
 
-// wake wakes an owner that does not read.
-func (c *Conn) wake() {
-	if c.written != nil {
-		close(c.written)
-		c.written = nil
-	}
-}
-
-// arm sets the deadline of the owner's next read; false: it need not read.
-func (c *Conn) arm(b *Outbox, d time.Duration) bool {
+// arm sets the deadline of the owner's next read, where it has one pending;
+// false: it need not read.
+func (c *Conn) arm(d time.Duration) bool {
+	b := c.stream.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c.finished {
@@ -153,7 +158,8 @@ func (c *Conn) arm(b *Outbox, d time.Duration) bool {
 // tick is called when nothing was read for a while. A stream that is still
 // undecided becomes an event stream now, before intermediaries give up; on
 // others a comment shows that the connection lives.
-func (c *Conn) tick(b *Outbox) {
+func (c *Conn) tick() {
+	b := c.stream.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c.stream.conn != c || c.finished || c.stream.answer != nil { // which a writer is about to take

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"sidegate/proxy/poll"
 )
 
 // use is what a connection is held for.
@@ -36,8 +38,9 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	sockets map[*Socket]use
-	closing bool // connections are not kept between two requests
-	cutting bool // nor while an answer is on its way
+	closing bool         // connections are not kept between two requests
+	cutting bool         // nor while an answer is on its way
+	poller  *poll.Poller // made with the first connection; nil where the system has none
 }
 
 // NewKeeper makes a keeper that holds nothing.
@@ -79,18 +82,20 @@ func (k *Keeper) Hold(ctx *fasthttp.RequestCtx, st *Stream, o Opening) {
 
 // Upgrade takes the request's connection out of the HTTP server for another
 // protocol. own is called on a goroutine of its own, without a response having
-// been written; when it returns the connection is closed. Where the connection
-// does not come own is called with nil.
-func (k *Keeper) Upgrade(ctx *fasthttp.RequestCtx, own func(*Socket)) {
-	k.take(ctx, func() { own(nil) }, func(socket *Socket) {
-		defer k.held.Add(-1)
-		defer socket.Close()
-		if k.note(socket, answering) {
-			own(socket)
-		} else {
-			own(nil)
+// been written. It calls done once, then or later, and the connection is closed.
+// Where the connection does not come own is called with nil.
+func (k *Keeper) Upgrade(ctx *fasthttp.RequestCtx, own func(s *Socket, done func())) {
+	k.take(ctx, func() { own(nil, func() {}) }, func(socket *Socket) {
+		done := func() {
+			k.forget(socket)
+			_ = socket.Close()
+			k.held.Add(-1)
 		}
-		k.forget(socket)
+		if k.note(socket, answering) {
+			own(socket, done)
+		} else {
+			own(nil, done)
+		}
 	})
 }
 
@@ -104,6 +109,7 @@ func (k *Keeper) take(ctx *fasthttp.RequestCtx, lost func(), own func(*Socket)) 
 		socket, err := takeBack(hijacked)
 		inTime := missed.Stop()
 		if inTime && err == nil {
+			socket.watchWith(k.watch())
 			go own(socket) // and no longer: the server keeps the request's memory until this returns
 			return
 		}
@@ -130,14 +136,37 @@ func (k *Keeper) missed(lost func()) *time.Timer {
 func (k *Keeper) own(c *Conn, st *Stream, from uint64) {
 	socket := c.Socket()
 	k.note(socket, answering)
-	again := st.Hold(c, from) && k.note(socket, idle) && socket.Await(k.options.Idle) == nil
+	st.Hold(c, from, func(reusable bool) {
+		switch {
+		case !reusable || !k.note(socket, idle):
+			k.free(socket, false)
+		case socket.Unread():
+			k.free(socket, true)
+		default: // the HTTP server would take it for a new one, of which a request is due soon
+			socket.Ready(k.options.Idle, func(err error) { k.free(socket, err == nil) })
+		}
+	})
+}
+
+// free lets go of a connection that was held.
+func (k *Keeper) free(socket *Socket, again bool) {
 	k.forget(socket)
 	k.held.Add(-1)
 	if again {
 		k.options.Again(socket)
 		return
 	}
-	c.Close()
+	_ = socket.Close()
+}
+
+// watch is the poller that all connections wait by.
+func (k *Keeper) watch() *poll.Poller {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.poller == nil && !k.cutting {
+		k.poller, _ = poll.New() // without one each has a goroutine
+	}
+	return k.poller
 }
 
 // note says what a connection is held for. Where it should not be held any
@@ -173,6 +202,9 @@ func (k *Keeper) Wait(ctx context.Context) {
 	}
 	for k.end(&k.cutting) > 0 {
 		<-tick.C // an owner whose connection is closed lets go of it at once
+	}
+	if p := k.watch(); p != nil {
+		_ = p.Close() // there is nothing left in it
 	}
 }
 

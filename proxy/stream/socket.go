@@ -13,6 +13,7 @@ import (
 type Socket struct {
 	net.Conn
 	unread []byte // read before and not yet used; only the present reader touches it
+	quiet  *quiet // waits without a goroutine, nil where that is not to be had
 
 	closing sync.Once
 	closed  func()
@@ -38,22 +39,6 @@ func (s *Socket) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Await waits at most d for the next request to begin. The HTTP server takes a
-// connection for a new one, of which the first request is due soon; one that
-// was held before may be quiet for longer.
-func (s *Socket) Await(d time.Duration) error {
-	if len(s.unread) > 0 {
-		return nil
-	}
-	if err := s.SetReadDeadline(time.Now().Add(d)); err != nil {
-		return err
-	}
-	var first [512]byte
-	n, err := s.Conn.Read(first[:])
-	s.unread = append(s.unread, first[:n]...)
-	return err
-}
-
 // Drain makes Close read on for a while, at most limit bytes, for a client that
 // is still sending what was refused. A connection that is closed with unread
 // input is reset, and the reset can overtake the answer: the client would never
@@ -69,6 +54,7 @@ func (s *Socket) Close() error {
 			return
 		}
 		s.err = s.Conn.Close()
+		s.quiet.close()
 		s.closed()
 	})
 	return s.err
@@ -83,6 +69,7 @@ const (
 // taken too long.
 func (s *Socket) linger() {
 	defer s.closed()
+	defer s.quiet.close()
 	defer s.Conn.Close()
 	if half, ok := s.Conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		return

@@ -9,12 +9,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"sidegate/limits"
+	"sidegate/proxy/poll"
 	"sidegate/proxy/wire"
 )
 
@@ -22,6 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // bench is an outbox with a client at the other end of real sockets.
 type bench struct {
+	poller  *poll.Poller
 	t       *testing.T
 	box     *Outbox
 	budget  *limits.Bytes
@@ -50,7 +53,11 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 		change(o)
 	}
 	b.box = NewOutbox(o, b)
+	b.poller, _ = poll.New() // nil where the system has none
 	t.Cleanup(func() {
+		if b.poller != nil {
+			defer b.poller.Close()
+		}
 		b.box.Close(nil)
 		b.owners.Wait()
 		for end := time.Now().Add(20 * time.Second); b.budget.InUse() != 0 && time.Now().Before(end); {
@@ -101,31 +108,25 @@ func takeOver(t *testing.T, h hijacked, r Request, writeTimeout time.Duration) *
 // connection came back for another request.
 func (b *bench) hold(s *Stream, from uint64) (client net.Conn, reusable chan bool) {
 	b.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer ln.Close()
-	client, err = net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { client.Close() })
-	server, err := ln.Accept()
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	client, server := tcpPair(b.t)
 	socket := NewSocket(server, func() {})
 	c := takeOver(b.t, hijacked{socket, bufio.NewReader(socket)}, Request{Head: "X-Test: 1\r\n", HTTP11: true, Keep: true}, b.box.options.WriteTimeout)
 	reusable = make(chan bool, 1)
 	b.owners.Go(func() {
-		ok := s.Hold(c, from)
+		ok := holdOn(s, c, from)
 		if ok {
 			socket.Close()
 		}
 		reusable <- ok
 	})
 	return client, reusable
+}
+
+// holdOn is Hold for who waits until it has ended.
+func holdOn(s *Stream, c *Conn, from uint64) bool {
+	ended := make(chan bool, 1)
+	s.Hold(c, from, func(reusable bool) { ended <- reusable })
+	return <-ended
 }
 
 // response reads one HTTP response; a body that is cut is an error.
@@ -402,7 +403,7 @@ func TestPipelinedRequestIsGivenBack(t *testing.T) {
 	c := takeOver(t, hijacked{socket, reader}, Request{HTTP11: true, Keep: true}, time.Second)
 	s := b.box.Open(1)
 	done := make(chan bool)
-	go func() { done <- s.Hold(c, 0) }()
+	go func() { done <- holdOn(s, c, 0) }()
 	fmt.Fprint(client, "third")
 	time.Sleep(20 * time.Millisecond) // the owner reads it, or it stays in the socket: both must do
 	s.Answer(b.msg("{}"))
@@ -419,35 +420,55 @@ func TestPipelinedRequestIsGivenBack(t *testing.T) {
 // where a busy machine lets others go first.
 type lag struct {
 	net.Conn
-	read    atomic.Int64
 	returns chan struct{}
 }
 
-func (l *lag) Write(p []byte) (int, error) {
+func (l lag) Write(p []byte) (int, error) {
 	n, err := l.Conn.Write(p)
 	<-l.returns
 	return n, err
 }
 
-func (l *lag) Read(p []byte) (int, error) {
-	n, err := l.Conn.Read(p)
-	l.read.Add(int64(n))
-	return n, err
+func (l lag) SyscallConn() (syscall.RawConn, error) {
+	raw, err := l.Conn.(syscall.Conn).SyscallConn()
+	return rawLag{raw, l.returns}, err
+}
+
+type rawLag struct {
+	syscall.RawConn
+	returns chan struct{}
+}
+
+func (l rawLag) Write(f func(fd uintptr) bool) error {
+	err := l.RawConn.Write(f)
+	<-l.returns
+	return err
 }
 
 // TestNextRequestBeforeTheWriterKnows: a client that has its answer sends its
 // next request, however large, though the gate has not noticed yet that the
 // answer is written.
 func TestNextRequestBeforeTheWriterKnows(t *testing.T) {
+	for _, watched := range []bool{true, false} {
+		t.Run(map[bool]string{true: "watched", false: "with a goroutine"}[watched], func(t *testing.T) {
+			nextRequestBeforeTheWriterKnows(t, watched)
+		})
+	}
+}
+
+func nextRequestBeforeTheWriterKnows(t *testing.T, watched bool) {
 	b := newBench(t, nil)
 	client, server := tcpPair(t)
-	slow := &lag{Conn: server, returns: make(chan struct{})}
+	slow := lag{server, make(chan struct{})}
 	socket := NewSocket(slow, func() {})
 	defer socket.Close()
+	if watched {
+		socket.watchWith(b.poller)
+	}
 	c := takeOver(t, hijacked{socket, bufio.NewReader(socket)}, Request{HTTP11: true, Keep: true}, 20*time.Second)
 	s := b.box.Open(1)
 	done := make(chan bool, 1)
-	go func() { done <- s.Hold(c, 0) }()
+	go func() { done <- holdOn(s, c, 0) }()
 	s.Answer(b.msg("{}"))
 	if _, body := response(t, client); body != "{}" {
 		t.Errorf("the answer is %q", body)
@@ -458,7 +479,7 @@ func TestNextRequestBeforeTheWriterKnows(t *testing.T) {
 		_, err := io.WriteString(client, next)
 		sent <- err
 	}()
-	b.eventually("as much is read as is kept", func() bool { return slow.read.Load() > maxUnread })
+	b.within("as much is read as is kept", func() bool { return c.parked })
 	close(slow.returns)
 	if !<-done {
 		t.Fatal("the connection was not given back")
@@ -493,7 +514,7 @@ func TestTickBeforeTheWriter(t *testing.T) {
 	b.within("the connection", func() bool { c = s.conn; return c != nil })
 	b.do(func() { c.writing = true }) // as if one were about to begin
 	s.Answer(b.msg("{}"))
-	c.tick(b.box)
+	c.tick()
 	b.do(func() { go c.run(b.box) })
 	if r, body := response(t, client); r.Header.Get("Content-Type") != "application/json" || body != "{}" {
 		t.Errorf("%q: %q", r.Header, body)

@@ -21,7 +21,7 @@ func (b *bench) pipe(s *Stream, from uint64, r Request) (client net.Conn, reusab
 	c := takeOver(b.t, hijacked{socket, bufio.NewReader(socket)}, r, b.box.options.WriteTimeout)
 	reusable = make(chan bool, 1)
 	b.owners.Go(func() {
-		ok := s.Hold(c, from)
+		ok := holdOn(s, c, from)
 		if ok {
 			socket.Close()
 		}

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// readBuffer is kept by every connection, so it is small: large messages
-	// are read past it.
-	readBuffer = 1 << 10
+	// readBuffer is kept by every connection, so it is the smallest that the
+	// library takes from us; it holds a whole control frame. Large messages are
+	// read past it, and a source that is asked for so little reads ahead.
+	readBuffer = 257
 	// headBuffer is all that a connection needs to write messages as they are:
 	// the library puts a frame's head and one byte into it and takes the rest
 	// from the message itself. What is written goes to the stream's batch, whose
@@ -38,10 +39,10 @@ type Handshake struct {
 
 var (
 	plainly = websocket.Upgrader{
-		ReadBufferSize: readBuffer, WriteBufferSize: headBuffer, Subprotocols: []string{Subprotocol}, CheckOrigin: checkedBefore,
+		WriteBufferSize: headBuffer, Subprotocols: []string{Subprotocol}, CheckOrigin: checkedBefore,
 	}
 	deflated = websocket.Upgrader{
-		ReadBufferSize: readBuffer, WriteBufferSize: deflateBuffer, WriteBufferPool: new(sync.Pool),
+		WriteBufferSize: deflateBuffer, WriteBufferPool: new(sync.Pool),
 		Subprotocols: []string{Subprotocol}, CheckOrigin: checkedBefore, EnableCompression: true,
 	}
 )
@@ -56,11 +57,12 @@ func checkedBefore(*http.Request) bool { return true }
 func Accept(source io.Reader, h Handshake, o Options) (c *Conn, head []byte, err error) {
 	c = &Conn{options: o}
 	c.out.source = source
+	c.in = bufio.NewReaderSize(&c.out, readBuffer)
 	upgrader := &plainly
 	if o.Compress && canDeflate(h.Extensions) {
 		upgrader = &deflated
 	}
-	lib, err := upgrader.Upgrade(&hijack{out: &c.out}, request(h), nil)
+	lib, err := upgrader.Upgrade(&hijack{conn: c}, request(h), nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,7 +100,7 @@ func request(h Handshake) *http.Request {
 // hijack is the response writer that the library takes the connection from. An
 // answer other than the switch of protocols has nowhere to go.
 type hijack struct {
-	out    *outlet
+	conn   *Conn
 	header http.Header
 }
 
@@ -112,10 +114,11 @@ func (h *hijack) Header() http.Header {
 func (h *hijack) Write(p []byte) (int, error) { return len(p), nil }
 func (h *hijack) WriteHeader(int)             {}
 
-// Hijack gives the outlet away. The library looks into the reader and the
-// writer and uses neither.
+// Hijack gives the outlet away. The library reads through the reader, and looks
+// into the writer and does not use it.
 func (h *hijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return h.out, bufio.NewReadWriter(bufio.NewReaderSize(h.out, 1), bufio.NewWriterSize(h.out, 1)), nil
+	out := &h.conn.out
+	return out, bufio.NewReadWriter(h.conn.in, bufio.NewWriterSize(out, 1)), nil
 }
 
 // farewell is err as the peer's goodbye, nil where it is something else.

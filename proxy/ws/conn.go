@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ type Options struct {
 // do not block.
 type Conn struct {
 	lib      library
+	in       *bufio.Reader // which the library reads through
 	out      outlet
 	options  Options
 	deflated bool      // messages are compressed
@@ -42,6 +44,10 @@ func (c *Conn) Due() time.Time { return c.due }
 
 // Pending tells whether something waits for Control, or Message, to be taken.
 func (c *Conn) Pending() bool { return c.out.waiting() > 0 }
+
+// Buffered is how many bytes were read from the source that Next, or Between, has
+// not used yet.
+func (c *Conn) Buffered() int { return c.in.Buffered() }
 
 // Next returns the next message, valid UTF-8, in a buffer that the caller owns
 // and that is charged to the budget. Control frames are answered on the way: the

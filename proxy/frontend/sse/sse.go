@@ -77,27 +77,34 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 		HTTP11: r.HTTP.Request.Header.IsHTTP11(),
 	}
 	sessions := r.Sessions // r is the caller's, and is used again
-	f.options.Keeper.Upgrade(r.HTTP, func(socket *stream.Socket) {
-		if socket != nil {
-			f.hold(sessions, s, socket, wants)
+	f.options.Keeper.Upgrade(r.HTTP, func(socket *stream.Socket, done func()) {
+		ended := func() {
+			sessions.End(s, refusal.SessionEnd)
+			done()
 		}
-		sessions.End(s, refusal.SessionEnd)
+		if socket == nil {
+			ended()
+			return
+		}
+		f.hold(sessions, s, stream.NewConn(socket, wants, f.options.WriteTimeout), ended)
 	})
 	return nil
 }
 
-// hold is the life of a session's one connection. It ends when the client has
-// left, is too slow, has been told that the session is over, or does not say
-// what it wants.
-func (f *Frontend) hold(sessions *session.Manager, s *session.Session, socket *stream.Socket, wants stream.Request) {
+// hold is the life of a session's one connection, after which it calls ended:
+// the client has left, is too slow, has been told that the session is over, or
+// does not say what it wants.
+func (f *Frontend) hold(sessions *session.Manager, s *session.Session, c *stream.Conn, ended func()) {
 	o := &f.options
 	late := time.AfterFunc(o.Initialize, func() {
 		if !s.Opened() {
 			sessions.End(s, refusal.Uninitialized.With("no initialize has come within %v", o.Initialize))
 		}
 	})
-	defer late.Stop()
-	s.Outbox().Main().Hold(stream.NewConn(socket, wants, o.WriteTimeout), 0)
+	s.Outbox().Main().Hold(c, 0, func(bool) {
+		late.Stop()
+		ended()
+	})
 }
 
 // Post takes one message or a batch, which is answered on the session's stream.

@@ -14,8 +14,8 @@ import (
 )
 
 // conn is one connection: the form in which a session's messages go out on it,
-// and the reader of what comes in. The reader is the goroutine that owns it; the
-// stream's writer calls Message, Alive and End.
+// and the reader of what comes in. The reader is the goroutine that owns it while
+// something comes; the stream's writer calls Message, Alive and End.
 type conn struct {
 	frontend  *Frontend
 	sessions  *session.Manager
@@ -28,8 +28,9 @@ type conn struct {
 	ws        *ws.Conn
 
 	// The reader's own.
-	arm     func(time.Duration) bool
-	turn    func()
+	watcher stream.Watcher
+	chunk   *[chunkSize]byte // what ahead is a part of, nil while nothing comes
+	ahead   []byte           // read from the socket, and not yet by the library
 	started time.Time
 	opened  bool // initialize has come, on this connection or on one before
 	expired bool // it has not come in time

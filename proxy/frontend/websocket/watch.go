@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"sidegate/proxy/refusal"
+	"sidegate/proxy/stream"
 	"sidegate/proxy/ws"
 )
 
@@ -27,17 +29,74 @@ var (
 // longAgo is a deadline that ends a pending read.
 var longAgo = time.Unix(1, 0)
 
-// Watch serves what the client says until it has left.
-func (c *conn) Watch(arm func(time.Duration) bool, turn func()) error {
-	c.arm, c.turn = arm, turn
-	for {
-		msg, err := c.ws.Next()
-		if err != nil {
-			return c.leave(err)
-		}
-		msg.Header = c.forwarded
-		c.take(msg)
+// moment is how long a client that has just said something is waited for with a
+// goroutine, since it may well go on.
+const moment = 250 * time.Millisecond
+
+// Watch serves what the client says.
+func (c *conn) Watch(w stream.Watcher, late bool) (silence time.Duration, over bool) {
+	c.watcher = w
+	defer c.rest()
+	err := error(nil)
+	if late {
+		err = c.overdue()
 	}
+	for quiet := false; err == nil; {
+		if quiet, err = c.between(); quiet {
+			return c.patience(time.Time{}), false
+		}
+		if err == nil {
+			err = c.serve()
+		}
+	}
+	c.leave(err)
+	return 0, true
+}
+
+// serve serves one message.
+func (c *conn) serve() error {
+	msg, err := c.ws.Next()
+	if err != nil {
+		return err
+	}
+	msg.Header = c.forwarded
+	c.take(msg)
+	return nil
+}
+
+// between reads what stands before the next message, and tells whether nothing
+// has come for a moment.
+func (c *conn) between() (quiet bool, err error) {
+	for {
+		if err := c.ws.Between(len(c.ahead)); err != nil || c.ws.Buffered()+len(c.ahead) > 0 {
+			return false, err
+		}
+		if c.ws.Pending() {
+			c.watcher.Turn()
+		}
+		switch err := c.fill(moment); {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return true, nil
+		default:
+			return false, err
+		}
+	}
+}
+
+// overdue is called where a client has been silent for as long as it may. It is
+// asked for a sign of life, once.
+func (c *conn) overdue() error {
+	switch {
+	case !c.known(): // patience says what that means
+		return nil
+	case c.silent:
+		return errDead
+	}
+	c.silent = true
+	c.pinging.Store(true)
+	c.watcher.Turn()
+	return nil
 }
 
 // source is what the library reads from: the socket, with the connection's
@@ -47,33 +106,74 @@ type source conn
 
 func (s *source) Read(p []byte) (int, error) {
 	c := (*conn)(s)
-	for {
+	for len(c.ahead) == 0 {
 		if c.ws.Pending() {
-			c.turn()
+			c.watcher.Turn()
 		}
 		due := c.ws.Due()
 		patience := c.patience(due)
 		if patience <= 0 {
 			return 0, ws.ErrLate
 		}
-		if !c.arm(patience) {
-			return 0, errEnded
-		}
 		armed := time.Now()
-		n, err := c.socket.Read(p)
+		n, err := c.read(p, patience)
 		switch {
-		case n > 0 || !errors.Is(err, os.ErrDeadlineExceeded):
-			c.silent = false
+		case n > 0 || err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 			return n, err
-		case !due.IsZero() || !c.known() || time.Since(armed) < patience:
+		case err == nil: // it is read ahead
+		case !due.IsZero() || time.Since(armed) < patience:
 			// late, which patience says; or woken by the writer
-		case c.silent:
-			return 0, errDead
 		default:
-			c.silent = true
-			c.pinging.Store(true)
-			c.turn()
+			if err := c.overdue(); err != nil {
+				return 0, err
+			}
 		}
+	}
+	n := copy(p, c.ahead)
+	c.ahead = c.ahead[n:]
+	return n, nil
+}
+
+// read reads into p what is large, and ahead what is small.
+func (c *conn) read(p []byte, d time.Duration) (int, error) {
+	if len(p) < chunkSize {
+		return 0, c.fill(d)
+	}
+	if !c.watcher.Arm(d) {
+		return 0, errEnded
+	}
+	n, err := c.socket.Read(p)
+	c.silent = c.silent && n == 0
+	return n, err
+}
+
+// chunkSize is how much is read ahead: as many small messages as a client has
+// sent at once are read at once.
+const chunkSize = 4 << 10
+
+var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+
+// fill reads ahead, when all that was is used.
+func (c *conn) fill(d time.Duration) error {
+	if !c.watcher.Arm(d) {
+		return errEnded
+	}
+	if c.chunk == nil {
+		c.chunk = chunks.Get().(*[chunkSize]byte)
+	}
+	n, err := c.socket.Read(c.chunk[:])
+	if c.ahead = c.chunk[:n]; n > 0 {
+		c.silent = false
+		return nil
+	}
+	return err
+}
+
+// rest gives back what is not needed while nothing comes.
+func (c *conn) rest() {
+	if c.chunk != nil {
+		chunks.Put(c.chunk)
+		c.chunk, c.ahead = nil, nil
 	}
 }
 
@@ -104,13 +204,12 @@ func (c *conn) patience(due time.Time) time.Duration {
 
 // leave ends the connection in good order, as far as its client lets it. err is
 // why nothing more is read.
-func (c *conn) leave(err error) error {
+func (c *conn) leave(err error) {
 	var said *ws.Closed
 	var fault *ws.Fault
 	switch {
 	case errors.Is(err, errEnded):
 		c.linger()
-		return nil
 	case errors.As(err, &said):
 		if means(said.Code) {
 			c.sessions.End(c.session, refusal.SessionEnd)
@@ -122,7 +221,6 @@ func (c *conn) leave(err error) error {
 			c.linger()
 		}
 	}
-	return err
 }
 
 // means tells whether a client that says goodbye with code is done with its
@@ -168,14 +266,14 @@ func (c *conn) composed() {
 func (c *conn) part() bool {
 	end := time.Now().Add(partTime)
 	c.leaving.Store(asked)
-	c.turn()
+	c.watcher.Turn()
 	var scrap [512]byte
 	for left := partTime; left > 0; left = time.Until(end) {
-		if !c.arm(left) {
+		if !c.watcher.Arm(left) {
 			return true
 		}
 		if c.leaving.CompareAndSwap(taken, askedOut) {
-			c.turn()
+			c.watcher.Turn()
 			continue
 		}
 		if c.leaving.Load() == out {

@@ -106,7 +106,7 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 		return refused
 	}
 	h.Head = r.Head + mcp.HeaderSessionID + ": " + c.session.ID() + "\r\n"
-	f.options.Keeper.Upgrade(r.HTTP, func(socket *stream.Socket) { c.own(socket, h, from) })
+	f.options.Keeper.Upgrade(r.HTTP, func(socket *stream.Socket, done func()) { c.own(socket, h, from, done) })
 	return nil
 }
 
@@ -135,17 +135,22 @@ func (r *Request) session(named bool) (s *session.Session, from uint64, refused 
 	return s, from, refused
 }
 
-// own is the life of one connection.
-func (c *conn) own(socket *stream.Socket, h ws.Handshake, from uint64) {
+// own is the life of one connection, after which it calls done.
+func (c *conn) own(socket *stream.Socket, h ws.Handshake, from uint64, done func()) {
 	o := &c.frontend.options
 	c.socket, c.started = socket, time.Now()
-	if socket != nil && c.accept(h) == nil {
-		c.session.Outbox().Main().Hold(stream.NewFramed(socket, c, o.WriteTimeout), from)
+	ended := func(bool) {
+		c.modern.leave()
+		if !c.opened { // there is nothing to come back to
+			c.sessions.End(c.session, refusal.SessionEnd)
+		}
+		done()
 	}
-	c.modern.leave()
-	if !c.opened { // there is nothing to come back to
-		c.sessions.End(c.session, refusal.SessionEnd)
+	if socket == nil || c.accept(h) != nil {
+		ended(false)
+		return
 	}
+	c.session.Outbox().Main().Hold(stream.NewFramed(socket, c, o.WriteTimeout), from, ended)
 }
 
 // accept answers the handshake.
