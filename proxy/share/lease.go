@@ -42,15 +42,26 @@ func (m *member) park(c *link.Call, msg *wire.Buffer, env *wire.Envelope) (*wait
 func (m *member) await(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *wait {
 	w := &wait{member: m, call: c, msg: msg, env: places(env)}
 	w.ctx, w.cancel = context.WithCancel(m.group.open)
+	if m.waits == nil {
+		m.waits = make(map[*link.Call]*wait)
+	}
 	m.waits[c] = w
 	return w
+}
+
+// end takes a wait out. The group's lock is held.
+func (w *wait) end() {
+	m := w.member
+	if delete(m.waits, w.call); len(m.waits) == 0 {
+		m.waits = nil // most sessions wait once, for their first answer
+	}
+	w.cancel()
 }
 
 // giveUp ends a wait. The group's lock is held; the caller answers the call.
 func (w *wait) giveUp(why *refusal.Refusal) {
 	w.why = why
-	delete(w.member.waits, w.call)
-	w.cancel()
+	w.end()
 }
 
 // unpark ends a wait. It is false where nobody waits any more: then the call
@@ -58,10 +69,9 @@ func (w *wait) giveUp(why *refusal.Refusal) {
 func (w *wait) unpark() bool {
 	g := w.member.group
 	g.mu.Lock()
-	delete(w.member.waits, w.call)
+	w.end()
 	over := w.why != nil
 	g.mu.Unlock()
-	w.cancel()
 	if over {
 		w.msg.Release()
 	}

@@ -23,12 +23,12 @@ type member struct {
 	gone atomic.Bool            // the session has ended
 
 	// Guarded by the group's lock.
-	waits        map[*link.Call]*wait
-	left         *refusal.Refusal // why the session has ended
-	level        string           // the log level that the client has set, "" for none
-	rootsChanged time.Time        // when its client last said so
-	leased       int              // links that its calls have to themselves
-	subscribed   int              // resources
+	waits        map[*link.Call]*wait // nil while no call waits
+	left         *refusal.Refusal     // why the session has ended
+	level        string               // the log level that the client has set, "" for none
+	rootsChanged time.Time            // when its client last said so
+	leased       int                  // links that its calls have to themselves
+	subscribed   int                  // resources
 }
 
 // kind is the kind of client that the session is of. It is known from Open on.
@@ -36,7 +36,7 @@ func (m *member) kind() *kind { return m.seat.Load().kind }
 
 // Join makes a place that has no links yet.
 func (g *Group) Join(c Client, principal, id string) Place {
-	m := &member{group: g, client: c, owner: owner{principal: principal}, waits: make(map[*link.Call]*wait)}
+	m := &member{group: g, client: c, owner: owner{principal: principal}}
 	if principal == "" { // nobody can tell such callers apart
 		m.owner.session = id
 	}

@@ -52,7 +52,8 @@ type Outbox struct {
 	holder  Holder
 
 	mu      sync.Mutex
-	main    *Stream            // the GET stream
+	main    *Stream            // the GET stream, made when it is first needed
+	single  bool               // it has one stream alone, and no GET stream
 	streams map[uint32]*Stream // POST streams that are, or were, event streams
 	last    uint32             // the number given out last
 	priming bool               // the client's revision knows the priming event
@@ -66,9 +67,7 @@ type Outbox struct {
 
 // NewOutbox makes an empty outbox.
 func NewOutbox(o *Options, h Holder) *Outbox {
-	b := &Outbox{options: o, holder: h}
-	b.main = newStream(b, events, 1)
-	return b
+	return &Outbox{options: o, holder: h}
 }
 
 // SetPriming says whether event streams start with an event that carries an id
@@ -91,13 +90,28 @@ func (b *Outbox) SetBrief() {
 // Main is the stream for what the server says unasked, and of a client that
 // has one connection for everything also for the answers. It is not over before
 // the outbox is closed.
-func (b *Outbox) Main() *Stream { return b.main }
+func (b *Outbox) Main() *Stream {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mainStream()
+}
+
+// mainStream is Main. The lock is held.
+func (b *Outbox) mainStream() *Stream {
+	if b.main == nil {
+		b.main = newStream(b, events, 1)
+		if b.closed {
+			b.main.pending = 0
+		}
+	}
+	return b.main
+}
 
 // HasMain tells whether the GET stream has a connection.
 func (b *Outbox) HasMain() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.main.conn != nil
+	return b.main != nil && b.main.conn != nil
 }
 
 // Open makes the stream of a POST with the given number of requests in it.
@@ -129,8 +143,10 @@ func (b *Outbox) Close(why *refusal.Refusal) {
 		return
 	}
 	b.closed, b.why = true, why
-	b.main.pending = 0
-	b.main.wind()
+	if b.main != nil {
+		b.main.pending = 0
+		b.main.wind()
+	}
 	for _, s := range b.streams {
 		s.wind()
 	}

@@ -259,7 +259,7 @@ func (c *client) look() {
 func (b *bench) audit() {
 	b.box.mu.Lock()
 	defer b.box.mu.Unlock()
-	streams := []*Stream{b.box.main}
+	streams := []*Stream{b.box.mainStream()}
 	for _, s := range b.box.streams {
 		streams = append(streams, s)
 	}

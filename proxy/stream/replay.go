@@ -114,7 +114,7 @@ func (b *Outbox) dropOldest() bool {
 // The tag tells another session's ids apart. Events of a single stream have
 // none.
 func (s *Stream) appendID(dst []byte, number uint64) []byte {
-	if s.box.main == nil {
+	if s.box.single {
 		return dst
 	}
 	dst = append(append(dst, s.box.replay.name()...), '_')
@@ -137,7 +137,7 @@ func (r *replay) name() string {
 func (b *Outbox) After(count uint64) (next uint64, refused *refusal.Refusal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s := b.main; count+1 < s.first || count >= s.next() {
+	if s := b.mainStream(); count+1 < s.first || count >= s.next() {
 		return 0, refusal.LastEventID
 	}
 	return count + 1, nil
@@ -158,8 +158,8 @@ func (b *Outbox) Find(id []byte) (s *Stream, next uint64, refused *refusal.Refus
 	if err1 != nil || err2 != nil {
 		return nil, 0, refusal.LastEventID
 	}
-	if s = b.main; name != 0 {
-		s = b.streams[uint32(name)]
+	if s = b.streams[uint32(name)]; name == 0 {
+		s = b.mainStream()
 	}
 	if s == nil || number+1 < s.first || number+1 > s.next() {
 		return nil, 0, refusal.LastEventID

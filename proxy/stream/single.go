@@ -14,7 +14,7 @@ func NewSingle(o *Options, left func()) *Stream {
 	single := &struct {
 		box    Outbox
 		stream Stream
-	}{box: Outbox{options: o, holder: nobody{}, brief: true, left: left}}
+	}{box: Outbox{options: o, holder: nobody{}, single: true, brief: true, left: left}}
 	s := &single.stream
 	*s = Stream{box: &single.box, first: 1, kept: 1, written: 1, pending: 1, awaited: true}
 	return s

@@ -62,7 +62,7 @@ func (s *Stream) over() bool { return s.pending == 0 }
 
 // gone tells whether nobody reads the stream or can come back for it.
 func (s *Stream) gone() bool {
-	return s.mode == lost || (s.box.closed || s.box.main == nil) && s.conn == nil && !s.awaited
+	return s.mode == lost || (s.box.closed || s.box.single) && s.conn == nil && !s.awaited
 }
 
 // Left tells whether the stream's client is not there at present.
