@@ -52,6 +52,7 @@ type Gate struct {
 	sockets  *limits.Slots
 	bodies   bodyReader
 	keeper   *stream.Keeper
+	crew     stream.Crew
 	servers  []*server // the first is the default one
 	frontend frontends
 

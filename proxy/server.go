@@ -95,7 +95,7 @@ func (g *Gate) streamOptions(door session.Door) *stream.Options {
 	c, open := g.config, g.metrics.Streams.WithLabelValues(door.String())
 	return &stream.Options{
 		ReplayEvents: c.ReplayEvents, ReplayBytes: c.ReplayBytes, Replay: g.replay,
-		KeepAlive: c.KeepAlive, WriteTimeout: c.WriteTimeout, Retry: retry,
+		KeepAlive: c.KeepAlive, WriteTimeout: c.WriteTimeout, Retry: retry, Crew: &g.crew,
 		Dropped: g.dropped, Opened: open.Inc, Closed: open.Dec,
 	}
 }

@@ -134,9 +134,17 @@ func (c *Conn) unpark() {
 // that takes less than this in the write timeout, however much there is.
 const pieceSize = 256 << 10
 
-// write writes all of bufs and uses it up. The deadline is granted anew for
-// each piece.
-func (c *Conn) write(bufs net.Buffers) error {
+// write writes all of bufs and uses it up. What the system does not take at once
+// is written outside of the crew. The deadline is granted anew for each piece.
+func (c *Conn) write(bufs net.Buffers, t *turn) error {
+	if len(bufs) == 1 {
+		n := c.socket.writeNow(bufs[0])
+		if n == len(bufs[0]) {
+			return nil
+		}
+		bufs[0] = bufs[0][n:]
+	}
+	t.leave()
 	for len(bufs) > 0 {
 		piece, rest := cut(bufs, pieceSize)
 		if err := c.socket.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
@@ -147,7 +155,7 @@ func (c *Conn) write(bufs net.Buffers) error {
 		}
 		bufs = rest
 	}
-	return nil
+	return c.socket.SetWriteDeadline(time.Time{}) // or it would hold for what comes much later
 }
 
 // cut splits bufs after size bytes.

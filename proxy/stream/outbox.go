@@ -32,6 +32,7 @@ type Options struct {
 	KeepAlive    time.Duration // between comments on a stream that is silent
 	WriteTimeout time.Duration // for each piece of pieceSize bytes
 	Retry        time.Duration // what a client is told to wait before it resumes
+	Crew         *Crew         // writes for all outboxes of a gate; nil: for each connection a goroutine of its own
 
 	Dropped func(what string) // counts a message or connection that was given up
 	Opened  func()            // an event stream got a connection

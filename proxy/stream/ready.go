@@ -180,6 +180,19 @@ func (q *quiet) read() (n int, err error) {
 	return n, nil
 }
 
+// writeNow writes as much of b as the system takes at once, and returns how much
+// that was. What is wrong shows when the rest is written.
+func (s *Socket) writeNow(b []byte) (n int) {
+	if s.quiet == nil {
+		return 0
+	}
+	_ = s.quiet.raw.Write(func(fd uintptr) bool {
+		n, _ = unix.Write(int(fd), b)
+		return true
+	})
+	return max(n, 0)
+}
+
 // close ends the wait with the connection.
 func (q *quiet) close() {
 	if q == nil {

@@ -44,7 +44,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	b := &bench{t: t, budget: limits.NewBytes(64 << 20), replay: limits.NewBytes(64 << 20), dropped: map[string]int{}}
 	o := &Options{
 		ReplayEvents: 100, ReplayBytes: 1 << 20, Replay: b.replay,
-		KeepAlive: time.Minute, WriteTimeout: 10 * time.Second, Retry: time.Second,
+		KeepAlive: time.Minute, WriteTimeout: 10 * time.Second, Retry: time.Second, Crew: new(Crew),
 		Dropped: func(what string) { b.mu.Lock(); b.dropped[what]++; b.mu.Unlock() },
 		Opened:  func() { b.open.Add(1) },
 		Closed:  func() { b.open.Add(-1) },
@@ -111,6 +111,7 @@ func (b *bench) hold(s *Stream, from uint64) (client net.Conn, reusable chan boo
 	client, server := tcpPair(b.t)
 	socket := NewSocket(server, func() {})
 	c := takeOver(b.t, hijacked{socket, bufio.NewReader(socket)}, Request{Head: "X-Test: 1\r\n", HTTP11: true, Keep: true}, b.box.options.WriteTimeout)
+	socket.watchWith(b.poller)
 	reusable = make(chan bool, 1)
 	b.owners.Go(func() {
 		ok := holdOn(s, c, from)
@@ -515,7 +516,7 @@ func TestTickBeforeTheWriter(t *testing.T) {
 	b.do(func() { c.writing = true }) // as if one were about to begin
 	s.Answer(b.msg("{}"))
 	c.tick()
-	b.do(func() { go c.run(b.box) })
+	b.do(func() { go c.writeAlone() })
 	if r, body := response(t, client); r.Header.Get("Content-Type") != "application/json" || body != "{}" {
 		t.Errorf("%q: %q", r.Header, body)
 	}

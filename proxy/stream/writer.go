@@ -37,14 +37,14 @@ type large struct {
 	data []byte
 }
 
-// kick starts a writer if there is something to write and nobody writes yet.
+// kick asks for a writer if there is something to write and nobody writes yet.
 // The outbox's lock is held.
 func (c *Conn) kick() {
 	if c.writing || !c.due() {
 		return
 	}
 	c.writing = true
-	go c.run(c.stream.box)
+	c.stream.box.options.Crew.take(c)
 }
 
 // due tells whether there is something to write.
@@ -65,24 +65,30 @@ func (c *Conn) due() bool {
 	return !c.headed && c.frames == nil || c.comment || c.cursor < s.next() || s.over()
 }
 
-// run is the writer: it ends when there is nothing left to write.
-func (c *Conn) run(box *Outbox) {
+// writeSome is the writer: it writes one batch, at t, and tells whether there is
+// more to write. Where there is not the connection has no writer any more.
+func (c *Conn) writeSome(t *turn) (more bool) {
+	box := c.stream.box
 	box.mu.Lock()
 	defer box.mu.Unlock()
-	for c.due() {
+	if c.due() {
 		b := c.compose()
 		c.ending = b.last
 		box.mu.Unlock()
-		err := c.write(b.buffers())
+		err := c.write(b.buffers(), t)
 		b.scratch.Release()
 		b.answer.Release()
 		box.mu.Lock()
 		c.wrote(b, err)
 	}
+	if c.due() {
+		return true
+	}
 	c.writing = false
 	if next := c.stream.conn; next != nil && next.after == c {
 		next.kick()
 	}
+	return false
 }
 
 // wrote notes what a write has done.

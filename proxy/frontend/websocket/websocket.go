@@ -166,6 +166,8 @@ func (c *conn) accept(h ws.Handshake) error {
 	if err := c.socket.SetWriteDeadline(time.Now().Add(o.WriteTimeout)); err != nil {
 		return err
 	}
-	_, err = c.socket.Write(head)
-	return err
+	if _, err = c.socket.Write(head); err != nil {
+		return err
+	}
+	return c.socket.SetWriteDeadline(time.Time{})
 }
