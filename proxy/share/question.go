@@ -179,7 +179,9 @@ func (t *tenant) withdrawn(msg *wire.Buffer, env *wire.Envelope) {
 	t.group.mu.Unlock()
 	if i < 0 {
 		t.give(t.users(), msg, env)
+		return
 	}
+	msg.Release()
 }
 
 // forget drops the questions of a link that ends. The group's lock is held.

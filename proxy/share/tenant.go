@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"sidegate/proxy/link"
@@ -42,6 +43,7 @@ type tenant struct {
 	only    *member // the session that used it last
 	mixed   bool    // others have used it before
 	waiting []*question
+	telling sync.Mutex // held while many are told something
 
 	prelude  *prelude // of the call that has the link to itself, nil without one
 	reopened []byte   // the id of the question that was taken back last
@@ -54,7 +56,6 @@ func (t *tenant) Unasked(_ *link.Link, msg *wire.Buffer, env *wire.Envelope) {
 		t.question(msg, env)
 		return
 	}
-	defer msg.Release()
 	if kept := t.group.options.Cache; kept != nil {
 		kept.Heard(env) // before a client can ask again
 	}
@@ -68,33 +69,6 @@ func (t *tenant) Unasked(_ *link.Link, msg *wire.Buffer, env *wire.Envelope) {
 	default:
 		t.give(t.private(), msg, env)
 	}
-}
-
-// give gives each client a copy.
-func (t *tenant) give(to []*member, msg *wire.Buffer, env *wire.Envelope) {
-	if len(to) == 0 {
-		t.group.options.Dropped("unshared")
-	}
-	for _, m := range to {
-		own := wire.Acquire(len(msg.B))
-		if !own.Charge(t.group.options.Budget, int64(len(msg.B))) {
-			own.Release()
-			t.group.options.Dropped("undelivered")
-			continue
-		}
-		own.B = append(own.B, msg.B...)
-		m.client.Unasked(t, t.callOf(m), own, env)
-	}
-}
-
-// callOf is the call for which m has the link to itself, nil without one.
-func (t *tenant) callOf(m *member) *link.Call {
-	t.group.mu.Lock()
-	defer t.group.mu.Unlock()
-	if t.client == m {
-		return t.call
-	}
-	return nil
 }
 
 // everybody is who hears that a list has changed: a link that nobody uses has

@@ -13,9 +13,9 @@ const (
 	// crowd is how many connections may wait for a writer before the crew takes
 	// its time: what a server says to all is not to hold up the calls of a few.
 	crowd = 256
-	// stint is after how many connections a writer rests then, for as long as
-	// they took it, and at least for leastRest. On a busy machine they take it
-	// longer, so it leaves as much to others as it takes.
+	// stint is after how many connections a writer rests then, for twice as long
+	// as they took it, and at least for leastRest. On a busy machine they take it
+	// longer, so it leaves to others more than it takes.
 	stint     = 8
 	leastRest = 2 * time.Millisecond
 )
@@ -98,7 +98,7 @@ func (w *Crew) rest(d time.Duration) {
 	crowded := len(w.waiting) >= crowd
 	w.mu.Unlock()
 	if crowded {
-		time.Sleep(max(d, leastRest))
+		time.Sleep(max(2*d, leastRest))
 	}
 }
 
