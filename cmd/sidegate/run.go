@@ -51,6 +51,8 @@ func run(cmd *cobra.Command, s *settings) error {
 	defer signal.Stop(signals)
 	stopReaping := reapOrphans()
 	defer stopReaping()
+	stopTidying := tidy()
+	defer stopTidying()
 	announce(cmd.OutOrStdout(), s, gate, log)
 	tellManager(daemon.SdNotifyReady, log)
 	if err := untilSignal(cmd.Context(), gate.Run, gate.Kill, signals, log); err != nil {
