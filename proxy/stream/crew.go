@@ -20,8 +20,8 @@ const (
 	leastRest = 2 * time.Millisecond
 )
 
-// A Crew writes to the connections that have something to be written, a few at a
-// time and the others in the order in which they came. Who would have to wait
+// A Crew writes to the connections of main streams that have something to be
+// written, a few at a time and the others in the order in which they came. Who would have to wait
 // for a client leaves the crew, and goes on outside. The zero value is ready.
 type Crew struct {
 	mu      sync.Mutex

@@ -44,7 +44,12 @@ func (c *Conn) kick() {
 		return
 	}
 	c.writing = true
-	c.stream.box.options.Crew.take(c)
+	box := c.stream.box
+	if c.stream != box.main { // the answer to a call does not queue with a crowd
+		go c.writeAlone()
+		return
+	}
+	box.options.Crew.take(c)
 }
 
 // due tells whether there is something to write.
