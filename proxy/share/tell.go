@@ -12,9 +12,10 @@ const (
 	// more the answers that come behind it would have to wait.
 	few = 64
 	// leastRest is what who tells the others rests after each few of them, and
-	// twice as long as they took where that is longer: on a busy machine calls go
-	// first.
-	leastRest = time.Millisecond
+	// restFactor times as long as they took where that is longer: on a busy machine
+	// calls go first.
+	leastRest  = time.Millisecond
+	restFactor = 4
 )
 
 // give gives each client a copy of msg. It takes msg over.
@@ -50,7 +51,7 @@ func (t *tenant) tell(to []*member, msg *wire.Buffer) {
 		}
 		to = to[n:]
 		select {
-		case <-time.After(max(2*time.Since(began), leastRest)):
+		case <-time.After(max(restFactor*time.Since(began), leastRest)):
 		case <-t.group.open.Done(): // the rest is told at once
 		}
 	}

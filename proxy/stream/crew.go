@@ -13,11 +13,12 @@ const (
 	// crowd is how many connections may wait for a writer before the crew takes
 	// its time: what a server says to all is not to hold up the calls of a few.
 	crowd = 256
-	// stint is after how many connections a writer rests then, for twice as long
-	// as they took it, and at least for leastRest. On a busy machine they take it
-	// longer, so it leaves to others more than it takes.
-	stint     = 8
-	leastRest = 2 * time.Millisecond
+	// stint is after how many connections a writer rests then, for restFactor
+	// times as long as they took it, and at least for leastRest. On a busy machine
+	// they take it longer, so it leaves to others more than it takes.
+	stint      = 8
+	restFactor = 4
+	leastRest  = 2 * time.Millisecond
 )
 
 // A Crew writes to the connections of main streams that have something to be
@@ -92,13 +93,13 @@ func (w *Crew) work(c *Conn) {
 	}
 }
 
-// rest rests after d of work, where there is a crowd.
+// rest lets a writer rest after d of work, where there is a crowd.
 func (w *Crew) rest(d time.Duration) {
 	w.mu.Lock()
 	crowded := len(w.waiting) >= crowd
 	w.mu.Unlock()
 	if crowded {
-		time.Sleep(max(2*d, leastRest))
+		time.Sleep(max(restFactor*d, leastRest))
 	}
 }
 
