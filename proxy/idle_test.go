@@ -97,7 +97,7 @@ func TestIdleSession(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	const most = 900 // bytes
-	const n = 4000
+	const n = 2000
 	v := visit(t, startGate(t, roomyConfig()))
 	v.open()
 	bytes := weigh(n, func() {
