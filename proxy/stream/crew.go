@@ -9,7 +9,7 @@ const (
 	// crewSize is how many connections are written to at the same moment, by
 	// writers that need not wait: more would only take turns on the processors,
 	// each with a stack of its own.
-	crewSize = 8
+	crewSize = 4
 	// crowd is how many connections may wait for a writer before the crew takes
 	// its time: what a server says to all is not to hold up the calls of a few.
 	crowd = 256
