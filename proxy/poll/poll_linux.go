@@ -43,7 +43,8 @@ func New() (*Poller, error) {
 func (p *Poller) Close() error { return p.file.Close() }
 
 // Watch calls w.Ready once, when c can be read. Calling it again before that
-// changes nothing.
+// changes nothing. It fails where c or the poller is closed, and where the system
+// watches as much as it may (fs.epoll.max_user_watches).
 func (p *Poller) Watch(c syscall.RawConn, w *Watched) error {
 	var failed error
 	if err := c.Control(func(fd uintptr) { failed = p.watch(int(fd), w) }); err != nil {
@@ -61,10 +62,15 @@ func (p *Poller) watch(fd int, w *Watched) error {
 	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: w.descriptor, Pad: w.turn}
 	var failed error
-	if err := p.raw.Control(func(epoll uintptr) { failed = unix.EpollCtl(int(epoll), op, fd, &event) }); err != nil {
-		return err
+	err := p.raw.Control(func(epoll uintptr) { failed = unix.EpollCtl(int(epoll), op, fd, &event) })
+	if err == nil {
+		err = os.NewSyscallError("epoll_ctl", failed)
 	}
-	return os.NewSyscallError("epoll_ctl", failed)
+	if err != nil && op == unix.EPOLL_CTL_ADD {
+		p.Forget(w)
+		w.turn = 0 // it is not in the kernel's set: the next try adds it
+	}
+	return err
 }
 
 // enter gives w its place.

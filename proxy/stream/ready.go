@@ -23,10 +23,13 @@ const firstRead = 512
 // the wait; in every other case with why nothing more is going to come. Until
 // then the connection has no reader, and where it is watched no goroutine.
 func (s *Socket) Ready(d time.Duration, then func(error)) {
-	if s.quiet != nil {
-		s.quiet.await(d, then)
-		return
+	if s.quiet == nil || !s.quiet.await(d, then) {
+		s.block(d, then)
 	}
+}
+
+// block is Ready with a goroutine.
+func (s *Socket) block(d time.Duration, then func(error)) {
 	err := s.SetReadDeadline(time.Now().Add(d))
 	go func() {
 		if err == nil {
@@ -91,7 +94,8 @@ type quiet struct {
 	closed bool
 }
 
-func (q *quiet) await(d time.Duration, then func(error)) {
+// await is Ready; false: the system has no room to watch another connection.
+func (q *quiet) await(d time.Duration, then func(error)) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_ = q.socket.SetReadDeadline(time.Time{}) // fails where the read will
@@ -101,18 +105,13 @@ func (q *quiet) await(d time.Duration, then func(error)) {
 	} else {
 		q.timer.Reset(d)
 	}
-	q.arm()
-}
-
-// arm asks for what comes. q.mu is held.
-func (q *quiet) arm() {
-	err := net.ErrClosed
-	if !q.closed {
-		err = q.poller.Watch(q.raw, &q.watched)
+	if q.closed {
+		go q.give()(net.ErrClosed)
+	} else if q.poller.Watch(q.raw, &q.watched) != nil {
+		q.give()
+		return false
 	}
-	if err != nil {
-		go q.fire(err)
-	}
+	return true
 }
 
 // fire ends the wait, if there is one.
@@ -129,6 +128,11 @@ func (q *quiet) fire(err error) {
 func (q *quiet) take() func(error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.give()
+}
+
+// give is take with q.mu held.
+func (q *quiet) give() func(error) {
 	then := q.then
 	if q.then = nil; then != nil {
 		q.timer.Stop()
@@ -149,16 +153,27 @@ func (q *quiet) late() {
 
 // readable is called where there is something to read; it may be gone.
 func (q *quiet) readable() {
-	then := q.take()
-	if then == nil {
-		return
+	if then, err := q.came(); then != nil {
+		then(err)
+	}
+}
+
+// came reads what has come, and takes the wait away; where nothing has, the wait
+// goes on. It does so under one lock: who ends the wait meanwhile has to find
+// it.
+func (q *quiet) came() (then func(error), err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.then == nil {
+		return nil, nil
 	}
 	n, err := q.read()
-	if n > 0 || !errors.Is(err, unix.EAGAIN) {
-		then(err)
-		return
+	if n == 0 && (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)) {
+		if err = q.poller.Watch(q.raw, &q.watched); err == nil {
+			return nil, nil
+		}
 	}
-	q.await(max(time.Until(q.due), 0), then)
+	return q.give(), err
 }
 
 // read reads what is there, without waiting for it.

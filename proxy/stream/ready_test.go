@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,10 +13,10 @@ import (
 )
 
 // ways are the ways in which a socket waits: with the system's help, where there
-// is some, and without.
+// is some, without, and where the system has no room for another one.
 func ways(t *testing.T, test func(t *testing.T, server *Socket, client net.Conn)) {
-	for _, watched := range []bool{true, false} {
-		t.Run(map[bool]string{true: "watched", false: "with a goroutine"}[watched], func(t *testing.T) {
+	for _, way := range []string{"watched", "with a goroutine", "without room"} {
+		t.Run(way, func(t *testing.T) {
 			ln, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
@@ -32,13 +33,16 @@ func ways(t *testing.T, test func(t *testing.T, server *Socket, client net.Conn)
 			}
 			server := NewSocket(accepted, func() {})
 			defer server.Close()
-			if watched {
+			if way != "with a goroutine" {
 				p, err := poll.New()
 				if err != nil {
 					t.Skip(err)
 				}
 				defer p.Close()
 				server.watchWith(p)
+				if way == "without room" {
+					p.Close() // Watch fails
+				}
 			}
 			test(t, server, client)
 		})
@@ -92,6 +96,29 @@ func TestReadyOfAClosedSocket(t *testing.T) {
 		}
 		if err := ready(t, server, time.Hour, nothing); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("a wait for a closed socket ends with %v", err)
+		}
+	})
+}
+
+// TestNudgeMeetsNothing: a wait ends though somebody looks at the same moment for
+// what is not there.
+func TestNudgeMeetsNothing(t *testing.T) {
+	ways(t, func(t *testing.T, server *Socket, _ net.Conn) {
+		if server.quiet == nil {
+			t.Skip("nobody looks")
+		}
+		for i := range 2000 {
+			var looking sync.WaitGroup
+			err := ready(t, server, time.Hour, func() {
+				for range 4 {
+					looking.Go(server.quiet.readable)
+				}
+				time.Sleep(time.Duration(i%20) * time.Microsecond)
+				server.Nudge()
+			})
+			if looking.Wait(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatalf("a wait that was ended ends with %v", err)
+			}
 		}
 	})
 }
