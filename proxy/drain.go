@@ -28,6 +28,7 @@ func (g *Gate) drain(aside bool) error {
 	if aside {
 		pause(ctx, min(g.config.DrainDelay, g.config.Grace/2)) // 2. all is served while others look away
 	}
+	g.crew.Hurry()
 	g.rest(ctx)                            // 3. no new sessions; each ends when no call of it is in flight
 	finished := g.quiet(ctx)               // 4. no new calls; those in flight are answered
 	g.each(func(s *server) { s.end(ctx) }) // 5. what is left ends: calls are refused, streams closed

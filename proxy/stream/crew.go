@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,16 +21,32 @@ const (
 	stint      = 8
 	restFactor = 4
 	leastRest  = 2 * time.Millisecond
+	mostRest   = 50 * time.Millisecond // it may have taken long for no reason of the machine's load
 )
 
 // A Crew writes to the connections of main streams that have something to be
 // written, a few at a time and the others in the order in which they came. Who would have to wait
 // for a client leaves the crew, and goes on outside. The zero value is ready.
 type Crew struct {
+	crowded atomic.Bool // crowd of them wait, or more
+
 	mu      sync.Mutex
 	working int
 	waiting []*Conn
+	hurried bool
 }
+
+// Hurry says that nobody rests from here on: the gate ends, and all that is left
+// to do for it is to write.
+func (w *Crew) Hurry() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hurried = true
+	w.count()
+}
+
+// count notes whether there is a crowd. The lock is held.
+func (w *Crew) count() { w.crowded.Store(len(w.waiting) >= crowd && !w.hurried) }
 
 // take has c written to. It does not block. A nil crew has no bounds.
 func (w *Crew) take(c *Conn) {
@@ -40,6 +58,7 @@ func (w *Crew) take(c *Conn) {
 	defer w.mu.Unlock()
 	if w.working == crewSize {
 		w.waiting = append(w.waiting, c)
+		w.count()
 		return
 	}
 	w.working++
@@ -95,11 +114,23 @@ func (w *Crew) work(c *Conn) {
 
 // rest lets a writer rest after d of work, where there is a crowd.
 func (w *Crew) rest(d time.Duration) {
+	if w.crowded.Load() {
+		time.Sleep(min(max(restFactor*d, leastRest), mostRest))
+	}
+}
+
+// hasten has c written to before the crowd that it waits with, if it does. It
+// holds an answer, for which somebody waits. The outbox's lock is held.
+func (w *Crew) hasten(c *Conn) {
+	if w == nil || !c.writing || !w.crowded.Load() {
+		return
+	}
 	w.mu.Lock()
-	crowded := len(w.waiting) >= crowd
-	w.mu.Unlock()
-	if crowded {
-		time.Sleep(max(restFactor*d, leastRest))
+	defer w.mu.Unlock()
+	if i := slices.Index(w.waiting, c); i >= 0 {
+		w.waiting = slices.Delete(w.waiting, i, i+1)
+		w.count()
+		go c.writeAlone()
 	}
 }
 
@@ -121,5 +152,6 @@ func (w *Crew) next(again *Conn) *Conn {
 	next := w.waiting[0]
 	w.waiting[0] = nil
 	w.waiting = w.waiting[1:]
+	w.count()
 	return next
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -51,6 +52,63 @@ func TestCrewAndCrowd(t *testing.T) {
 		}
 	}
 	b.idle()
+}
+
+// TestRest: with a crowd a writer rests, but not without end where it took long
+// for another reason, and not where the gate ends.
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var crew Crew
+		rests := func(worked, want time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if crew.rest(worked); time.Since(began) != want {
+				t.Errorf("it rests for %v after %v, want %v", time.Since(began), worked, want)
+			}
+		}
+		rests(time.Second, 0) // nobody waits
+		crew.working = crewSize
+		for range crowd {
+			crew.take(new(Conn))
+		}
+		rests(0, leastRest)
+		rests(10*time.Millisecond, 10*restFactor*time.Millisecond)
+		rests(time.Hour, mostRest)
+		crew.next(nil)
+		rests(time.Second, 0) // fewer than a crowd
+		crew.take(new(Conn))
+		crew.Hurry()
+		rests(time.Second, 0)
+	})
+}
+
+// TestAnswerBeforeCrowd: an answer does not queue with a crowd, nor does what its
+// client was told before.
+func TestAnswerBeforeCrowd(t *testing.T) {
+	b := newBench(t, nil)
+	client, _ := b.hold(b.box.Main(), 0)
+	b.box.Main().Send(b.msg("hello"))
+	b.reads(client, "hello")
+	b.idle()
+	crew := b.box.options.Crew
+	crew.mu.Lock()
+	crew.working = crewSize // all of them rest
+	crew.mu.Unlock()
+	for range crowd {
+		crew.take(new(Conn))
+	}
+	b.box.Main().Send(b.msg("told before"))
+	b.box.Main().Answer(b.msg("the answer"))
+	if all := b.reads(client, "the answer"); !strings.Contains(all, "told before") {
+		t.Errorf("the answer came first: %q", all)
+	}
+	crew.mu.Lock()
+	if len(crew.waiting) != crowd {
+		t.Errorf("%d wait, want %d", len(crew.waiting), crowd)
+	}
+	crew.waiting, crew.working = nil, 0
+	crew.count()
+	crew.mu.Unlock()
 }
 
 // reads reads until the client has got want.

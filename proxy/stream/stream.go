@@ -143,6 +143,9 @@ func (s *Stream) add(msg *wire.Buffer) {
 		return
 	}
 	s.push(msg)
+	if s.conn != nil && s == s.box.main {
+		s.box.options.Crew.hasten(s.conn)
+	}
 }
 
 // push adds an event.
