@@ -29,15 +29,23 @@ type Leg interface {
 	Reply(r *backend.Reply)
 }
 
+// Ahead is what was said on the link and has not reached a call's client yet.
+type Ahead interface {
+	// Deliver hands it over, as the connection's one reader does with what comes
+	// for the call: it may not block.
+	Deliver()
+}
+
 // A Call is what a client asked once, until it is answered. Its maker sets the
 // fields; they are not changed once the call was given to a link.
 type Call struct {
 	ID       []byte // the client's raw JSON id; a copy of the call's own
 	Progress []byte // the client's raw progress token, nil without one; a copy likewise
 	Leg      Leg
-	Opens    bool // it is the initialize, which must not be cancelled (basic/utilities/cancellation)
-	Modern   bool // it stands alone: no session is lost with it
-	Listen   bool // it is a subscriptions/listen, which goes on until somebody ends it: no time-out applies
+	Ahead    Ahead // goes before what Leg is handed; nil: there is nothing of the kind
+	Opens    bool  // it is the initialize, which must not be cancelled (basic/utilities/cancellation)
+	Modern   bool  // it stands alone: no session is lost with it
+	Listen   bool  // it is a subscriptions/listen, which goes on until somebody ends it: no time-out applies
 
 	// Way is a note for one desk that stands before others: which of them has
 	// the call. Links do not look at it.

@@ -58,7 +58,15 @@ func (l *Link) answer(msg *wire.Buffer, env *wire.Envelope) {
 	} else {
 		msg.Splice(env.ID, c.ID)
 	}
+	c.deliver()
 	c.Leg.Answer(msg, how)
+}
+
+// deliver sees to it that what was said before reaches the client before.
+func (c *Call) deliver() {
+	if c.Ahead != nil {
+		c.Ahead.Deliver()
+	}
 }
 
 // progress gives a progress notification to its call, under the client's
@@ -78,6 +86,7 @@ func (l *Link) progress(msg *wire.Buffer, env *wire.Envelope) {
 		return
 	}
 	msg.Splice(env.ProgressToken, c.Progress)
+	c.deliver()
 	c.Leg.Send(msg)
 }
 

@@ -195,9 +195,10 @@ func (g *Group) use(w *wait, t *tenant) {
 		return
 	}
 	inner := c.Leg
-	c.Leg = &lease{t, inner}
+	own := &lease{t, m, inner}
+	c.Leg, c.Ahead = own, own
 	if refused := t.link.Call(c, w.msg, &w.env); refused != nil {
-		c.Leg = inner
+		c.Leg, c.Ahead = inner, nil
 		g.giveBack(t, false)
 		c.Refuse(refused)
 		return
@@ -259,6 +260,7 @@ func (g *Group) pass(t *tenant) bool {
 // lease is the leg of a call that has a link to itself.
 type lease struct {
 	tenant *tenant
+	member *member
 	inner  link.Leg
 }
 

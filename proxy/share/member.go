@@ -132,6 +132,7 @@ func (m *member) Call(c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refus
 
 // share sends a request on the seat's link, as soon as there is one.
 func (m *member) share(s *slot, c *link.Call, msg *wire.Buffer, env *wire.Envelope) *refusal.Refusal {
+	c.Ahead = m
 	if t := m.home.Load(); t != nil {
 		refused := t.link.Call(c, msg, env)
 		if refused == nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sidegate/proxy/link"
@@ -43,7 +44,9 @@ type tenant struct {
 	only    *member // the session that used it last
 	mixed   bool    // others have used it before
 	waiting []*question
-	telling sync.Mutex // held while many are told something
+
+	beginning sync.Mutex              // held by who begins a telling
+	telling   atomic.Pointer[telling] // what many are being told, nil for nothing
 
 	prelude  *prelude // of the call that has the link to itself, nil without one
 	reopened []byte   // the id of the question that was taken back last
