@@ -15,6 +15,9 @@ const (
 // answered: the answers are pending. more is how many bytes the source has at
 // hand; it is not asked for others. What is not whole, or not right, is left to
 // Next. Only who calls Next may call it.
+// A compressed message whose client ends it before its frame ends is the one case
+// in which Next would judge otherwise: what is left of the frame may be taken for
+// a ping, by which such a client harms itself alone.
 // It fails where the peer does not read the answers.
 func (c *Conn) Between(more int) error {
 	for have := c.in.Buffered() + more; ; {

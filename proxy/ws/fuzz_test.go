@@ -148,20 +148,37 @@ func heard(t *testing.T, b []byte) (pongs []string, code int) {
 // pieces gives a client's bytes out a few at a time, and takes what the gate has
 // to say in between, as the stream does.
 type pieces struct {
-	conn *Conn
-	rest []byte
-	size int
-	sink memory
+	t     *testing.T
+	conn  *Conn
+	rest  []byte // to come
+	ahead []byte // has come
+	size  int
+	sink  memory
+	shut  bool // only for what has come may be asked
 }
 
 func (p *pieces) Read(b []byte) (int, error) {
-	p.conn.Control(&p.sink, false)
-	if len(p.rest) == 0 {
+	if !p.shut {
+		p.conn.Control(&p.sink, false)
+	}
+	if len(p.ahead) == 0 {
+		p.come()
+	}
+	if len(p.ahead) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(b, p.rest[:min(p.size, len(p.rest))])
-	p.rest = p.rest[n:]
+	n := copy(b, p.ahead)
+	p.ahead = p.ahead[n:]
 	return n, nil
+}
+
+// come has the next bytes come.
+func (p *pieces) come() {
+	if p.shut {
+		p.t.Error("the source was asked for what it does not have")
+	}
+	n := min(p.size, len(p.rest))
+	p.ahead, p.rest = p.rest[:n], p.rest[n:]
 }
 
 // memory is a sink.
@@ -170,9 +187,10 @@ type memory struct{ b []byte }
 func (m *memory) Copy(p []byte) { m.b = append(m.b, p...) }
 func (m *memory) Add(p []byte)  { m.b = append(m.b, p...) }
 
-// read is what the package makes of a client's bytes.
-func read(t *testing.T, b []byte, size int) (o opinion) {
-	source := &pieces{rest: b, size: size}
+// read is what the package makes of a client's bytes, with calls of Between or
+// without.
+func read(t *testing.T, b []byte, size int, between bool) (o opinion) {
+	source := &pieces{t: t, rest: b, size: size}
 	budget := limits.NewBytes(1 << 20)
 	c, _, err := Accept(source, Handshake{Key: "dGhlIHNhbXBsZSBub25jZQ=="}, Options{MaxMessage: fuzzLimit, Budget: budget, Complete: time.Hour})
 	if err != nil {
@@ -180,6 +198,9 @@ func read(t *testing.T, b []byte, size int) (o opinion) {
 	}
 	source.conn = c
 	for {
+		if between {
+			source.between()
+		}
 		msg, err := c.Next()
 		if err != nil {
 			c.Control(&source.sink, false)
@@ -192,6 +213,23 @@ func read(t *testing.T, b []byte, size int) (o opinion) {
 		}
 		o.messages = append(o.messages, string(msg.B))
 		msg.Release()
+	}
+}
+
+// between reads what stands before the next message as the frontend does: Next
+// is called where Between has left something to it, or nothing comes any more.
+func (p *pieces) between() {
+	for {
+		p.shut = true
+		if err := p.conn.Between(len(p.ahead)); err != nil {
+			p.t.Fatal(err)
+		}
+		p.shut = false
+		p.conn.Control(&p.sink, false)
+		if p.conn.Buffered()+len(p.ahead) > 0 || len(p.rest) == 0 {
+			return
+		}
+		p.come()
 	}
 }
 
@@ -219,7 +257,24 @@ func (o opinion) String() string {
 
 // FuzzRead: whatever a client sends, the package and the plain decoder have one
 // opinion of it.
-func FuzzRead(f *testing.F) {
+func FuzzRead(f *testing.F) { fuzz(f, false) }
+
+// FuzzBetween: they have it, too, where what stands between messages is read
+// without waiting for a message. Nothing is read but what has come.
+func FuzzBetween(f *testing.F) { fuzz(f, true) }
+
+func fuzz(f *testing.F, between bool) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, b []byte, size uint16) {
+		got, want := read(t, slices.Clone(b), int(size)%2000+1, between), decode(b)
+		if got.String() != want.String() || !slices.Equal(got.messages, want.messages) || !slices.Equal(got.pongs, want.pongs) {
+			t.Errorf("of %x\nread    %v\ndecoded %v", b, got, want)
+		}
+	})
+}
+
+// seeds adds what is known to be worth a try, in one piece and in many.
+func seeds(f *testing.F) {
 	masked := func(first byte, payload string) string {
 		size := []byte{0x80 | byte(len(payload))}
 		if len(payload) > 125 {
@@ -239,14 +294,13 @@ func FuzzRead(f *testing.F) {
 		masked(9, ""), masked(0x89, strings.Repeat("p", 126)), masked(0x88, ""), masked(0x88, "\x03"), masked(0x88, "\x03\xe8bye"),
 		masked(0x88, "\x03\xed"), masked(0x88, "\x03\xe8\xff"), masked(0x8a, "x") + masked(0x81, "") + masked(0x88, "\x0b\xb8"),
 		"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04", "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04", "\x81\xfe\x00\x01\x01\x02\x03\x04z",
+		masked(0x89, strings.Repeat("p", 125)), "\x89\x00", "\x8a\x01x", masked(0xc9, "p"), masked(0x99, "p"), masked(0x0a, "p"), "\x89\xfe\x00\x01\x01\x02\x03\x04p",
+		strings.Repeat(masked(0x89, "p"), 50), masked(1, "{") + masked(0x8a, "") + masked(0x89, "p"), masked(0x89, "p")[:5], masked(0x89, "p")[:6],
 	} {
-		f.Add([]byte(seed), uint16(1))
-		f.Add([]byte(seed+masked(0x81, "after")), uint16(1000))
-	}
-	f.Fuzz(func(t *testing.T, b []byte, size uint16) {
-		got, want := read(t, slices.Clone(b), int(size)%2000+1), decode(b)
-		if got.String() != want.String() || !slices.Equal(got.messages, want.messages) || !slices.Equal(got.pongs, want.pongs) {
-			t.Errorf("of %x\nread    %v\ndecoded %v", b, got, want)
+		for _, size := range []uint16{1, 5, 1000} {
+			f.Add([]byte(seed), size)
+			f.Add([]byte(seed+masked(0x81, "after")+masked(0x89, "last")), size)
+			f.Add([]byte(masked(0x89, "first")+masked(0x8a, "")+seed), size)
 		}
-	})
+	}
 }
