@@ -75,8 +75,9 @@ func (v *visitor) open() string {
 	return id
 }
 
-// weigh tells what each of n things that fill makes takes of the heap and in
-// stacks, in bytes.
+// weigh tells what each of n things that fill makes takes of the heap, in bytes.
+// Stacks are not weighed: how many pages those hold that have ended is a matter of
+// luck. Goroutines can be counted.
 func weigh(n int, fill func()) float64 {
 	before := inUse()
 	fill()
@@ -88,7 +89,8 @@ func inUse() int64 {
 	runtime.GC() // what pools hold goes with the second
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
+	println("heap", m.HeapAlloc, "stack", m.StackInuse, "sys", m.GCSys)
+	return int64(m.HeapAlloc)
 }
 
 // TestIdleSession: a session without a stream is small.
@@ -114,7 +116,7 @@ func TestIdleSession(t *testing.T) {
 // TestIdleStream: a stream on which nothing comes has no goroutine, and is
 // small. The client's end of its connection counts, too.
 func TestIdleStream(t *testing.T) {
-	const n, few = 500, 50
+	const n, few = 500, 20
 	for _, c := range []struct {
 		name string
 		most float64 // bytes
