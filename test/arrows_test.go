@@ -104,7 +104,7 @@ var rooms = map[string]room{
 		says: "share decides which link a call uses; it knows sessions by an interface of its own, and no streams",
 	},
 	"proxy/stream": {
-		may:  []string{"proxy/poll", "proxy/wire", "proxy/refusal"},
+		may:  []string{"proxy/poll", "proxy/rawio", "proxy/wire", "proxy/refusal"},
 		says: "stream owns connections and carries bytes; what the bytes mean is known elsewhere",
 	},
 	"proxy/link": {
@@ -120,11 +120,11 @@ var rooms = map[string]room{
 		says: "lines is what the backends whose messages are lines have in common, and opens no connection itself",
 	},
 	"proxy/backend/stdio": {
-		may:  []string{"proxy/backend", "proxy/backend/lines", "proxy/wire"},
+		may:  []string{"proxy/backend", "proxy/backend/lines", "proxy/rawio", "proxy/wire"},
 		says: "a kind of backend knows the interface it fulfils and the framing, and nobody who uses it",
 	},
 	"proxy/backend/socket": {
-		may:  []string{"proxy/backend", "proxy/backend/lines", "proxy/wire"},
+		may:  []string{"proxy/backend", "proxy/backend/lines", "proxy/rawio", "proxy/wire"},
 		says: "a kind of backend knows the interface it fulfils and the framing, and nobody who uses it",
 	},
 	"proxy/backend/websocket": {
@@ -132,7 +132,7 @@ var rooms = map[string]room{
 		says: "a kind of backend knows the interface it fulfils and the framing, and nobody who uses it",
 	},
 	"proxy/backend/http": {
-		may:  []string{"proxy/backend", "proxy/wire", "proxy/mcp"},
+		may:  []string{"proxy/backend", "proxy/rawio", "proxy/wire", "proxy/mcp"},
 		says: "a kind of backend knows the interface it fulfils, the framing and the protocol's facts, and nobody who uses it",
 	},
 	"proxy/backend/contract": {
@@ -156,6 +156,7 @@ var rooms = map[string]room{
 	"proxy/metrics": {says: "metrics is a leaf: the collectors, which others move"},
 	"deploy/inject": {says: "inject works on the text of manifests, and knows the gate by its command line"},
 	"limits":        {says: "limits is a leaf: it knows keys and numbers, not HTTP"},
+	"proxy/rawio":   {says: "rawio is a leaf: system calls on descriptors, whatever goes over them"},
 	"proxy/poll":    {says: "poll is a leaf: it waits for descriptors, and knows nothing of what comes on them"},
 	"registry":      {says: "registry is a leaf: it holds any value under an unguessable id"},
 

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"sidegate/proxy/rawio"
 )
 
 // A Socket is an accepted connection. It lives through both of its users: the
@@ -12,8 +14,9 @@ import (
 // an answer takes long. What one has read too far it gives back with unread.
 type Socket struct {
 	net.Conn
-	unread []byte // read before and not yet used; only the present reader touches it
-	quiet  *quiet // waits without a goroutine, nil where that is not to be had
+	quick  net.Conn // the same, for what is small
+	unread []byte   // read before and not yet used; only the present reader touches it
+	quiet  *quiet   // waits without a goroutine, nil where that is not to be had
 
 	closing sync.Once
 	closed  func()
@@ -24,13 +27,13 @@ type Socket struct {
 // NewSocket wraps an accepted connection. closed is called once, when the
 // connection is closed by whichever user has it last.
 func NewSocket(c net.Conn, closed func()) *Socket {
-	return &Socket{Conn: c, closed: closed}
+	return &Socket{Conn: c, quick: rawio.NewConn(c), closed: closed}
 }
 
 // Read gives out what was unread first.
 func (s *Socket) Read(p []byte) (int, error) {
 	if len(s.unread) == 0 {
-		return s.Conn.Read(p)
+		return s.quick.Read(p)
 	}
 	n := copy(p, s.unread)
 	if s.unread = s.unread[n:]; len(s.unread) == 0 {
@@ -38,6 +41,9 @@ func (s *Socket) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// Write is that of a net.Conn.
+func (s *Socket) Write(p []byte) (int, error) { return s.quick.Write(p) }
 
 // Drain makes Close read on for a while, at most limit bytes, for a client that
 // is still sending what was refused. A connection that is closed with unread

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"sidegate/proxy/rawio"
 )
 
 const (
@@ -179,7 +181,7 @@ func (p *pool) dial(ctx context.Context) (*upstream, error) {
 	if p.tls == nil {
 		return newUpstream(socket, socket), nil
 	}
-	secured := tls.Client(socket, p.tls)
+	secured := tls.Client(rawio.NewConn(socket), p.tls)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = socket.Close()
 		return nil, fmt.Errorf("the tool server at %s cannot be spoken to over TLS: %w", p.origin.base(), err)

@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sidegate/proxy/rawio"
 )
 
 // upstream is one connection to the server. It has one user at a time.
 type upstream struct {
-	conn   net.Conn
-	socket net.Conn      // under conn; the same but for TLS
+	conn   net.Conn      // quick, where there is no TLS
+	socket net.Conn      // under conn
+	pieces net.Conn      // takes several in one write: the socket, or TLS over it
 	r      *bufio.Reader // borrowed while it is in use
 	idle   time.Duration // how long the server keeps it open unused
 	end    time.Time     // of its time in the pool
@@ -29,7 +32,7 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10)
 // newUpstream takes over conn; under it is its socket, which is the same but
 // for TLS.
 func newUpstream(conn, socket net.Conn) *upstream {
-	u := &upstream{conn: conn, socket: socket, idle: idleTime}
+	u := &upstream{conn: rawio.NewConn(conn), socket: socket, pieces: conn, idle: idleTime}
 	if s, ok := socket.(syscall.Conn); ok {
 		u.raw, _ = s.SyscallConn()
 	}
@@ -83,5 +86,5 @@ func (u *upstream) write(head, body []byte) (n int64, err error) {
 		return int64(n), err
 	}
 	pieces := net.Buffers{head, body}
-	return pieces.WriteTo(u.conn)
+	return pieces.WriteTo(u.pieces)
 }

@@ -19,6 +19,7 @@ import (
 
 	"sidegate/proxy/backend"
 	"sidegate/proxy/backend/contract"
+	"sidegate/proxy/rawio"
 )
 
 const answer = `{"jsonrpc":"2.0","id":1,"result":{}}`
@@ -242,7 +243,7 @@ func TestKeepAlive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	raw, err := s.(*net.TCPConn).SyscallConn()
+	raw, err := s.(*rawio.Conn).Conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

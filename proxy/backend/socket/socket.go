@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap"
 
 	"sidegate/proxy/backend"
+	"sidegate/proxy/rawio"
 	"sidegate/proxy/wire"
 )
 
@@ -154,7 +155,7 @@ func (b *Backend) dial(ctx context.Context) (duplex, error) {
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		c, err := b.dialer.DialContext(ctx, b.network, b.address)
 		if err == nil {
-			return c.(duplex), nil
+			return rawio.NewConn(c).(duplex), nil
 		}
 		if b.network != "unix" || !errors.Is(err, syscall.EAGAIN) {
 			return nil, err

@@ -11,6 +11,7 @@ import (
 
 	"sidegate/proxy/backend"
 	"sidegate/proxy/backend/lines"
+	"sidegate/proxy/rawio"
 	"sidegate/proxy/wire"
 )
 
@@ -75,15 +76,15 @@ func start(ctx context.Context, b *Backend, r backend.Receiver) (*conn, error) {
 		log:      b.log.With(zap.Int("pid", pid)),
 		started:  time.Now(),
 		process:  &process{pid: pid, mark: mark, exit: newExitWait(pid)},
-		stdout:   output{file: pipes.stdout.ours},
-		stderr:   output{file: pipes.stderr.ours},
+		stdout:   output{file: rawio.NewFile(pipes.stdout.ours)},
+		stderr:   output{file: rawio.NewFile(pipes.stderr.ours)},
 		exited:   make(chan struct{}),
 		relayed:  make(chan struct{}),
 		hurry:    make(chan struct{}),
 		stuck:    make(chan struct{}),
 		gone:     make(chan struct{}),
 	}
-	c.input.Init(pipes.stdin.ours, b.config.MaxQueue, &c.work, func(error) { c.end("closed its input") })
+	c.input.Init(rawio.NewFile(pipes.stdin.ours), b.config.MaxQueue, &c.work, func(error) { c.end("closed its input") })
 	c.work.Go(c.read)
 	c.work.Go(c.relay)
 	go c.watch()

@@ -2,19 +2,20 @@ package stdio
 
 import (
 	"io"
-	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sidegate/proxy/rawio"
 )
 
 // output reads one of the child's outputs. It ends when nobody has the other
 // end open any more; after the child's death it ends with what the child has
 // written, whoever else still holds the other end.
 type output struct {
-	file     *os.File
+	file     *rawio.File
 	finished atomic.Bool
 	counted  bool
 	left     int // bytes to read once finished

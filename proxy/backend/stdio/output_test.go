@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"sidegate/proxy/rawio"
 )
 
 // TestOutput: once the child is dead its output ends with what it had written,
@@ -22,7 +24,7 @@ func TestOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o := output{file: in}
+	o := output{file: rawio.NewFile(in)}
 	write("before")
 	p := make([]byte, 10)
 	if n, err := o.Read(p); err != nil || string(p[:n]) != "before" {
@@ -39,7 +41,7 @@ func TestOutput(t *testing.T) {
 		t.Errorf("the Read that waited: %v", err)
 	}
 
-	o = output{file: in}
+	o = output{file: rawio.NewFile(in)}
 	write(strings.Repeat("x", 95))
 	o.finish()
 	total := 0
