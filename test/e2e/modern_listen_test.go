@@ -87,6 +87,25 @@ func TestListenEnds(t *testing.T) {
 	}
 }
 
+// TestStreamsEndWithTheirConnection: what a client asks after a stream that ends
+// when the gate does, it does not ask of that gate.
+func TestStreamsEndWithTheirConnection(t *testing.T) {
+	t.Parallel()
+	g := gate(t)
+	s := open(t, g)
+	for name, request := range map[string]*harness.Request{
+		"listen": listen("1", `{"toolsListChanged":true}`).request(),
+		"GET":    s.As(harness.Get()),
+	} {
+		if e := g.Begin(t, request); e.Status != 200 || !e.Response.Close {
+			t.Errorf("%s: status %d, and the head does not say that the connection closes: %v", name, e.Status, e.Header)
+		}
+	}
+	if e := s.Begin(t, harness.ToolCallWithToken("2", "2", "progress", `{"steps":1}`)); e.Response.Close {
+		t.Error("a call that is answered by a stream closes its connection")
+	}
+}
+
 // TestListsAreKept: many who ask for a list at a time are one question to the
 // server, until it says that the list has changed; and each its own where that
 // is not wanted.

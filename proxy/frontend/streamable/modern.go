@@ -30,6 +30,9 @@ func (f *Frontend) PostModern(r *Request) *refusal.Refusal {
 	if refused != nil {
 		return refused
 	}
+	if c.Listen {
+		r.last()
+	}
 	f.answer(r, st, "")
 	return nil
 }

@@ -181,9 +181,16 @@ func (f *Frontend) Get(r *Request) *refusal.Refusal {
 			return refused
 		}
 	}
+	r.last()
 	f.options.Keeper.Hold(r.HTTP, st, stream.Opening{From: from, Head: r.Head})
 	return nil
 }
+
+// last makes the request the last one on its connection, for a stream without an
+// end of its own. That ends where the gate or the session does, and what its
+// client asks next is for another gate: on the same connection it would come
+// back to the one that has just said goodbye.
+func (r *Request) last() { r.HTTP.Request.Header.SetConnectionClose() }
 
 // Delete ends the session.
 func (f *Frontend) Delete(r *Request) *refusal.Refusal {
