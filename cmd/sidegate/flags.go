@@ -147,7 +147,7 @@ func backendFlags(b *proxy.BackendConfig) *pflag.FlagSet {
 
 func (s *settings) guardFlags() *pflag.FlagSet {
 	g, fs := &s.gate, newFlags()
-	fs.Var(stringList(&g.AllowHosts, "HOST", true), "allow-host", "accept this Host besides the loopback names; repeatable")
+	fs.Var(stringList(&g.AllowHosts, "HOST", true), "allow-host", "accept this Host besides the loopback names and, beyond loopback, plain addresses; repeatable")
 	fs.Var(stringList(&g.AllowOrigins, "ORIGIN", true), "allow-origin", "accept browsers from https://app.example or *.example.com, instead of loopback origins; repeatable")
 	fs.Var(prefixList(&g.TrustProxy), "trust-proxy", "believe X-Forwarded-For from there; repeatable")
 	fs.Var(stringValue(&g.TokenFile, "FILE"), "token-file", "ask for a bearer token; a line is TOKEN or NAME=TOKEN, read again when it changes")

@@ -244,6 +244,30 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
+// TestAdminByAddress: who asks for the admin listener by the pod's address, as a
+// kubelet and a scraper do, is let in whatever hosts are allowed to clients; who
+// asks by a name needs it to be one of those.
+func TestAdminByAddress(t *testing.T) {
+	g := mustNew(t, Config{AllowHosts: []string{"gate.example.com"}})
+	for _, c := range []struct {
+		local, host string
+		want        *refusal.Refusal
+	}{
+		{"10.0.0.7:8081", "10.0.0.7:8081", nil},
+		{"[fd00::7]:8081", "[fd00::7]:8081", nil},
+		{"10.0.0.7:8081", "gate.example.com:8081", nil},
+		{"10.0.0.7:8081", "tool.default.svc:8081", refusal.Host},
+		{"127.0.0.1:8081", "10.0.0.7:8081", refusal.Host},
+	} {
+		for _, path := range []string{"/livez", "/readyz", "/probe/default", "/metrics"} {
+			ctx := request(t, between("10.0.0.1:50000", c.local), "GET "+path+" HTTP/1.1", "Host: "+c.host)
+			if got := g.Admin(ctx); got != c.want {
+				t.Errorf("%s at %s of %s: got %v, want %v", path, c.local, c.host, got, c.want)
+			}
+		}
+	}
+}
+
 // TestOperator: who changes what the gate does is a program on this host.
 func TestOperator(t *testing.T) {
 	g := mustNew(t, Config{})
