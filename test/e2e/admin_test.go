@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -98,6 +99,39 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 			t.Errorf("/metrics has the client's %q in it", made)
 		}
 	}
+}
+
+// TestAdminOnASocket: all that is served on a port is on a socket as well, where
+// any Host will do, since no browser gets there.
+func TestAdminOnASocket(t *testing.T) {
+	t.Parallel()
+	g := onASocket(t)
+	for _, path := range []string{"/livez", "/readyz", "/readyz/default", "/probe/default", "/metrics"} {
+		g.DoAdmin(t, harness.Bare("GET", path)).WantStatus(t, 200)
+		g.DoAdmin(t, harness.Bare("GET", path).Add("Host", "10.0.0.7:8081")).WantStatus(t, 200)
+		g.DoAdmin(t, harness.Bare("GET", path).Add("Origin", "http://evil.example")).WantStatus(t, 403)
+		g.DoAdmin(t, harness.Bare("POST", path)).WantStatus(t, 405)
+	}
+	for _, path := range []string{"/probe/other", "/probe/", "/readyz/other"} {
+		g.DoAdmin(t, harness.Bare("GET", path)).WantStatus(t, 404)
+	}
+	for _, more := range []string{"", "--ready"} {
+		args := strings.Fields("healthcheck --admin " + g.Admin + " " + more)
+		if r := harness.Exec(t, nil, args...); r.Code != 0 {
+			t.Errorf("sidegate %v ended with code %d: %s", args, r.Code, r.Stderr)
+		}
+	}
+}
+
+// onASocket starts a gate whose admin listener is a socket.
+func onASocket(t *testing.T, flags ...string) *harness.Gate {
+	t.Helper()
+	at := "unix://" + filepath.Join(t.TempDir(), "admin.sock")
+	g := gate(t, append(flags, "--admin", at)...)
+	if g.Admin != at {
+		t.Fatalf("the admin listener is at %s, want %s", g.Admin, at)
+	}
+	return g
 }
 
 func TestAdminOff(t *testing.T) {

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,6 +51,45 @@ func TestDrainCommand(t *testing.T) {
 	g.Signal(syscall.SIGTERM)
 	if code := g.Wait(t); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestDrainCommandOverASocket: the order reaches a gate whose admin listener is a
+// socket, by flag, variable and file alike.
+func TestDrainCommandOverASocket(t *testing.T) {
+	t.Parallel()
+	harness.NeedProc(t)
+	for name, find := range map[string]func(t *testing.T, admin string) (env, args []string){
+		"flag":     func(_ *testing.T, admin string) (env, args []string) { return nil, []string{"--admin", admin} },
+		"variable": func(_ *testing.T, admin string) (env, args []string) { return []string{"SIDEGATE_ADMIN=" + admin}, nil },
+		"file": func(t *testing.T, admin string) (env, args []string) {
+			file := filepath.Join(t.TempDir(), "gate.yaml")
+			if err := os.WriteFile(file, []byte("admin: "+admin+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return nil, []string{"--config", file}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := onASocket(t, "--grace", "60s")
+			s := open(t, g)
+			children := g.Children()
+			waiting := s.Send(t, harness.ToolCall("1", "sleep", `{"ms":1000}`))
+			waitForCalls(t, g, 1)
+			env, args := find(t, g.Admin)
+			if r := harness.Exec(t, env, append([]string{"drain"}, args...)...); r.Code != 0 || !strings.Contains(r.Stdout, "drained") {
+				t.Errorf("sidegate drain ended with code %d: %s%s", r.Code, r.Stdout, r.Stderr)
+			}
+			if got := waiting.Read(t, "POST").Answer(t).Structured(t); got != `{"slept":true}` {
+				t.Errorf("the call in flight got %s", got)
+			}
+			wantDrained(t, g, children)
+			g.Signal(syscall.SIGTERM)
+			if code := g.Wait(t); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+		})
 	}
 }
 

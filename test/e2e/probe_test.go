@@ -113,6 +113,21 @@ func TestProbeChild(t *testing.T) {
 	}
 }
 
+// TestProbeOverASocket: a probe over the admin listener's socket asks the server
+// too, and says what it says.
+func TestProbeOverASocket(t *testing.T) {
+	t.Parallel()
+	h := hold(t, "tcp", "127.0.0.1:0")
+	at := "unix://" + filepath.Join(t.TempDir(), "admin.sock")
+	g := before(t, []string{"tcp://" + h.Addr().String()}, "--era", "legacy", "--admin", at)
+	wantProbe(t, g, 200, "ok")
+	h.die()
+	harness.Eventually(t, "a probe finds the server dead", func() bool {
+		return g.DoAdmin(t, harness.Bare("GET", "/probe/default")).Status == 503
+	})
+	wantProbe(t, g, 503, "default: ")
+}
+
 // holder is a server that takes connections, holds them and says nothing.
 type holder struct {
 	net.Listener

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,6 +26,9 @@ func (g *Gate) Dial(t testing.TB) *Conn {
 // DialAdmin connects to the gate's admin listener.
 func (g *Gate) DialAdmin(t testing.TB) *Conn {
 	t.Helper()
+	if path, ok := strings.CutPrefix(g.Admin, "unix://"); ok {
+		return dial(t, "unix", path)
+	}
 	return dial(t, "tcp", g.Admin)
 }
 
@@ -144,7 +148,11 @@ func (g *Gate) DoAdmin(t testing.TB, r *Request) *Response {
 	t.Helper()
 	c := g.DialAdmin(t)
 	defer c.Conn.Close()
-	c.Send(t, r.Bytes(g.Admin))
+	host := g.Admin
+	if strings.HasPrefix(host, "unix://") {
+		host = "localhost"
+	}
+	c.Send(t, r.Bytes(host))
 	return c.Read(t, r.Method)
 }
 

@@ -25,7 +25,7 @@ type Setup struct {
 // Gate is a running sidegate.
 type Gate struct {
 	Addr  string // host:port of /mcp, or the path of its Unix socket
-	Admin string // host:port of the admin listener; empty when it is off
+	Admin string // host:port of the admin listener, or unix:// and the path of its socket; empty when it is off
 
 	cmd     *exec.Cmd
 	network string // tcp or unix
@@ -44,7 +44,7 @@ var standing = []string{
 
 var (
 	mcpAt   = regexp.MustCompile(`MCP at ([^\s"]+)`)
-	adminAt = regexp.MustCompile(`admin at http://([^\s"/]+)|"admin":\s*"([^"]+:\d+)"`)
+	adminAt = regexp.MustCompile(`admin at (?:http://)?(unix://[^\s"]+|[^\s"/]+)|"admin":\s*"([^"]+:\d+)"`)
 )
 
 // Start starts a gate and returns once it says where it listens. At the end of
