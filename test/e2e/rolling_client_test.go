@@ -42,6 +42,8 @@ type roller interface {
 	// session that is gone is its own; an error is a call that was lost.
 	call(n int) error
 	self() *peer
+	// settled tells whether it listens wherever it means to.
+	settled() bool
 	// close ends the client. An error is what went wrong beside its calls.
 	close() error
 }
@@ -182,10 +184,11 @@ func (p *peer) checkAnswer(answer []byte, n int) error {
 	return nil
 }
 
-// A watch is what a client does beside its calls, until it is closed.
+// A watch is what a client hears beside its calls, until it is closed.
 type watch struct {
 	running sync.WaitGroup
 	stop    context.CancelFunc // nil: nothing
+	hearing atomic.Bool        // the stream is open
 
 	mu  sync.Mutex
 	err error
@@ -204,6 +207,16 @@ func (w *watch) begin(do func(ctx context.Context) error) {
 		defer w.mu.Unlock()
 		w.err = err
 	})
+}
+
+// settled tells whether it hears what it is to hear, or never will.
+func (w *watch) settled() bool { return w.stop == nil || w.hearing.Load() || w.failed() != nil }
+
+// hear reads the stream that is a response's body to its end.
+func (w *watch) hear(resp *http.Response, emit func(harness.Event)) error {
+	w.hearing.Store(true)
+	defer w.hearing.Store(false)
+	return harness.ReadEvents(resp.Body, emit)
 }
 
 // failed is why it has ended by itself.

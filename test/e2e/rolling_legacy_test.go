@@ -133,7 +133,7 @@ func (l *legacyRoller) stream(ctx context.Context, client *http.Client, session 
 		}
 		return false, fmt.Errorf("%s: the stream got status %d: %s", l.name, resp.StatusCode, body)
 	}
-	err = harness.ReadEvents(resp.Body, func(e harness.Event) { *last = e.ID })
+	err = l.hear(resp, func(e harness.Event) { *last = e.ID })
 	if err != nil {
 		return false, fmt.Errorf("%s: the stream was cut: %w", l.name, err)
 	}

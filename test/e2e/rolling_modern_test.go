@@ -37,7 +37,7 @@ func (m *modernRoller) listen() {
 	m.begin(func(ctx context.Context) error {
 		defer client.CloseIdleConnections()
 		for ctx.Err() == nil {
-			if err := m.hear(ctx, client); err != nil {
+			if err := m.hearOut(ctx, client); err != nil {
 				return err
 			}
 		}
@@ -45,8 +45,8 @@ func (m *modernRoller) listen() {
 	})
 }
 
-// hear listens until the gate ends that, which it does by the result.
-func (m *modernRoller) hear(ctx context.Context, client *http.Client) error {
+// hearOut listens until the gate ends that, which it does by the result.
+func (m *modernRoller) hearOut(ctx context.Context, client *http.Client) error {
 	c := listen(`"heard"`, `{"toolsListChanged":true}`)
 	resp, err := client.Do(m.request(ctx, http.MethodPost, c.body(), "MCP-Protocol-Version", modern, "Mcp-Method", c.method))
 	if err != nil {
@@ -58,7 +58,7 @@ func (m *modernRoller) hear(ctx context.Context, client *http.Client) error {
 		return fmt.Errorf("%s: a listen got status %d: %s", m.name, resp.StatusCode, body)
 	}
 	last := ""
-	if err := harness.ReadEvents(resp.Body, func(e harness.Event) { last = e.Data }); err != nil {
+	if err := m.hear(resp, func(e harness.Event) { last = e.Data }); err != nil {
 		return fmt.Errorf("%s: a listen was cut: %w", m.name, err)
 	}
 	if !strings.Contains(last, `"id":"heard"`) || !strings.Contains(last, `"resultType":"complete"`) {

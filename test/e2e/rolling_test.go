@@ -57,6 +57,7 @@ func TestRollingRestart(t *testing.T) {
 	crowd := startCrowd(b.listener.Addr().String(), rate, &restarts)
 	defer crowd.stop()
 	for restarts.Load() < leastRolled || time.Now().Before(end) {
+		crowd.settle(t)
 		slot := (restarts.Add(1) - 1) % int64(len(gates))
 		replaced(t, gates[slot], restarts.Load()/2%2 == 0)
 		gates[slot] = rollingGate(t, ledger)
