@@ -44,10 +44,11 @@ test-image: ## build the image and run it; needs root, podman and runc
 race: ## run the tests with the race detector, in the gate as well
 	$(GO) test -race -count=1 -timeout 30m $(TESTFLAGS) ./...
 
-check: ## gofmt, go mod tidy, vet and build for every platform, lint
-	@unformatted=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./... | sed 's|$$|/*.go|')); \
+check: ## gofmt, go mod tidy, vet and build for every platform, lint; test/kube, a module of its own, as well
+	@unformatted=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./... | sed 's|$$|/*.go|') $(KUBE)/*.go); \
 		if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) mod tidy -diff
+	cd $(KUBE) && $(GO) mod tidy -diff && $(GO) vet ./...
 	@set -e; for platform in $(PLATFORMS); do \
 		echo "vet and build for $$platform"; export GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0; \
 		$(GO) vet -tags image ./...; $(GO) build -o /dev/null ./cmd/sidegate; done
@@ -55,12 +56,13 @@ check: ## gofmt, go mod tidy, vet and build for every platform, lint
 
 lint: ## golangci-lint, in the version of .ci/lint/go.mod; the first time it takes minutes to build
 	$(GO) tool -modfile=.ci/lint/go.mod golangci-lint run ./...
+	cd $(KUBE) && $(GO) tool -modfile=../../.ci/lint/go.mod golangci-lint run ./...
 
 clients: node python ## drive the gate with the TypeScript, Go and Python SDKs' clients
 	$(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/clients/...
 
 test-kube: ## hold deploy/kubernetes and sidegate inject to Kubernetes' own types and admission (a Go module of its own)
-	cd $(KUBE) && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./...
+	cd $(KUBE) && $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./...
 
 test-fence: ## put the fence up in network namespaces and try every way past it; needs root, iproute2 and iptables
 	TEST_FENCE=1 $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/fence
