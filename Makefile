@@ -76,7 +76,7 @@ matrix: node ## join every frontend with every kind of backend, shared and not, 
 mixup: ## let 200 clients at a time share links that die, for MIXTIME
 	TEST_LONG=$(MIXTIME) $(GO) test -count=1 -timeout 15m -v -run 'TestMixup' ./test/e2e
 
-rolling: ## replace two gates behind a balancer again and again under ROLLRATE calls a second, for ROLLTIME
+rolling: ## replace two gates behind a balancer again and again under ROLLRATE calls a second, for ROLLTIME; fails where the machine does not carry them
 	TEST_ROLLING_RATE=$(ROLLRATE) TEST_LONG=$(ROLLTIME) $(GO) test -count=1 -timeout 15m -v -run 'TestRolling' ./test/e2e
 
 chaos: ## break what stands round the gate, for CHAOSTIME each, at CHAOSRATE calls a second, and draw the balance (Linux; the limits of memory and of the log's disk need root)
