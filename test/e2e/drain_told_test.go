@@ -169,6 +169,9 @@ func TestDrainLooksAway(t *testing.T) {
 	}
 	g.Harm()
 	g.Signal(syscall.SIGTERM) // goes on draining
+	harness.Eventually(t, "the gate has taken the signal: two at once are one", func() bool {
+		return strings.Contains(g.Log(), `"msg":"ending"`)
+	})
 	alive(t, s)
 	g.Signal(syscall.SIGTERM)
 	if code := g.Wait(t); code != 0 {
