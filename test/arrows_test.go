@@ -174,6 +174,7 @@ var rooms = map[string]room{
 
 	"test/clients/need":     {says: "what tests share knows the gate by its binary"},
 	"test/e2e/harness":      {says: "what tests share knows the gate by its binary"},
+	"test/netns":            {says: "netns puts processes into namespaces, and knows nothing of the gate"},
 	"test/fixture":          {says: "the fixture is a tool server that shares no code with the gate"},
 	"test/conformance/peer": {says: "the peer is a server that shares no code with the gate"},
 

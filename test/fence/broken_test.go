@@ -81,10 +81,10 @@ func (p *pod) state(family string) string {
 	for _, who := range p.others() {
 		for _, way := range p.ways(who, family, "8080") {
 			all++
-			if answer := who.ask("dial", way); answer == "tool" {
-				in = append(in, who.name+" → "+way)
+			if answer := who.Ask("dial", way); answer == "tool" {
+				in = append(in, who.Name+" → "+way)
 			} else if answer != "gate" && answer != refused {
-				in = append(in, who.name+" → "+way+" "+answer)
+				in = append(in, who.Name+" → "+way+" "+answer)
 			}
 		}
 	}
@@ -140,7 +140,7 @@ func breakOff(t *testing.T, backend, how, before string, begin func(*pod), flags
 		}
 		p.apply(flags...)
 		for _, family := range families {
-			if state, gate := p.state(family), p.gate.ask("dial", p.ways(p.gate, family, "8080")[0]); state != "shut" || gate != "tool" {
+			if state, gate := p.state(family), p.gate.Ask("dial", p.ways(p.gate, family, "8080")[0]); state != "shut" || gate != "tool" {
 				t.Fatalf("broken off at %d, and completed, %s is %s and the gate reaches %s", at, family, state, gate)
 			}
 		}

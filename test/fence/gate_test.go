@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"sidegate/test/e2e/harness"
+	"sidegate/test/netns"
 )
 
 // testRealGate has the gate itself behind the fence, in front of a tool server
@@ -30,16 +31,16 @@ func testRealGate(t *testing.T, backend string) {
 	p.serve(toolUID, "--listen=127.0.0.1:8080", "--admin=off", "--", gateway, "demo")
 	p.serve(gateUID, "--listen=:15006", "--admin=off", "--token-file="+tokens, "--allow-host="+pod4, "--backend=http://127.0.0.1:8080/mcp")
 	for _, c := range []struct {
-		who  *person
+		who  *netns.Person
 		host string
 	}{
 		{p.host, pod4}, {p.host, "[" + pod6 + "]"}, {p.root, "127.0.0.1"}, {p.root, "[::1]"}, {p.root, pod4},
 	} {
 		if got := p.initialize(c.who, c.host, ""); !strings.HasPrefix(got, "HTTP/1.1 401") {
-			t.Errorf("%s → %s, without a token: %s", c.who.name, c.host, got)
+			t.Errorf("%s → %s, without a token: %s", c.who.Name, c.host, got)
 		}
 		if got := p.initialize(c.who, c.host, "secret"); !strings.HasPrefix(got, "HTTP/1.1 200") || !strings.Contains(got, `"serverInfo"`) {
-			t.Errorf("%s → %s, with a token: %s", c.who.name, c.host, got)
+			t.Errorf("%s → %s, with a token: %s", c.who.Name, c.host, got)
 		}
 	}
 	if got := p.initialize(p.root, "["+pod6+"]", "secret"); !strings.HasPrefix(got, "HTTP/1.1 403") || !strings.Contains(got, "--allow-host") {
@@ -51,7 +52,7 @@ func testRealGate(t *testing.T, backend string) {
 func (p *pod) serve(uid int, args ...string) {
 	p.t.Helper()
 	user := fmt.Sprint(uid)
-	line := append(p.enter(), "setpriv", "--reuid="+user, "--regid="+user, "--clear-groups", "--no-new-privs", "--bounding-set=-all", gateway, "run")
+	line := append(p.root.Enter(), "setpriv", "--reuid="+user, "--regid="+user, "--clear-groups", "--no-new-privs", "--bounding-set=-all", gateway, "run")
 	cmd := exec.Command(line[0], append(line[1:], args...)...)
 	var out lockedBuffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, &out, &out
@@ -66,17 +67,17 @@ func (p *pod) serve(uid int, args ...string) {
 }
 
 // initialize is a client's first request, and returns the answer as it came.
-func (p *pod) initialize(from *person, host, token string) string {
+func (p *pod) initialize(from *netns.Person, host, token string) string {
 	p.t.Helper()
 	const body = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"0"}}}`
 	request := fmt.Sprintf("POST /mcp HTTP/1.1\r\nHost: %s:8080\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nConnection: close\r\nContent-Length: %d\r\n", host, len(body))
 	if token != "" {
 		request += "Authorization: Bearer " + token + "\r\n"
 	}
-	said := from.ask("exchange", host+":8080", hex.EncodeToString([]byte(request+"\r\n"+body)))
+	said := from.Ask("exchange", host+":8080", hex.EncodeToString([]byte(request+"\r\n"+body)))
 	answer, err := hex.DecodeString(said)
 	if err != nil {
-		p.t.Fatalf("%s → %s: %s", from.name, host, said)
+		p.t.Fatalf("%s → %s: %s", from.Name, host, said)
 	}
 	return string(answer)
 }

@@ -91,13 +91,13 @@ func testNoNAT(t *testing.T, backend string) {
 // testNoIPv6 switches IPv6 off, and on again when the fence is up.
 func testNoIPv6(t *testing.T, backend string) {
 	p := serving(t, backend)
-	p.batch(p.root, "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6", "")
+	p.root.Shell(p.t, "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6", "")
 	p.apply(standard...)
 	r := p.fence("verify", standard...)
 	if r.code != 0 || strings.Contains(r.stdout, "::1") {
 		t.Errorf("verify: exit code %d\n%s%s", r.code, r.stdout, r.err)
 	}
-	p.batch(p.root, "echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6; ip addr replace "+pod6+"/64 dev eth0 nodad; ip addr replace ::1/128 dev lo", "")
+	p.root.Shell(p.t, "echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6; ip addr replace "+pod6+"/64 dev eth0 nodad; ip addr replace ::1/128 dev lo", "")
 	p.want("switched on again", "8080", "tool", "gate")
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"sidegate/test/e2e/harness"
+	"sidegate/test/netns"
 )
 
 // Variable makes TestFence run all its parts where it is set to 1.
@@ -23,8 +24,8 @@ const strict = "TEST_STRICT"
 var gateway string
 
 func TestMain(m *testing.M) {
-	if uid := os.Getenv(personVariable); uid != "" {
-		os.Exit(bePerson(uid, os.Stdin, os.Stdout))
+	if code, person := netns.Main(errands); person {
+		os.Exit(code)
 	}
 	os.Exit(harness.Main(m))
 }

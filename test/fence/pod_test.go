@@ -5,22 +5,20 @@ package fence
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
-	"sidegate/test/e2e/harness"
+	"sidegate/test/netns"
 )
 
-// The pod's addresses, by family; the other host has 1 in the place of 2.
+// The pod's addresses and the other host's, by family.
 const (
-	pod4, host4 = "10.9.0.2", "10.9.0.1"
-	pod6, host6 = "fd00:9::2", "fd00:9::1"
+	pod4, host4 = netns.Pod4, netns.Host4
+	pod6, host6 = netns.Pod6, netns.Host6
 )
 
 // Users.
@@ -36,7 +34,7 @@ type pod struct {
 	t                             *testing.T
 	backend                       string
 	dir                           string
-	root, other, tool, gate, host *person
+	root, other, tool, gate, host *netns.Person
 	env                           []string
 }
 
@@ -45,13 +43,11 @@ func newPod(t *testing.T, backend string) *pod {
 	t.Helper()
 	p := &pod{t: t, backend: backend, dir: t.TempDir()}
 	p.env = []string{"XTABLES_LOCKFILE=" + filepath.Join(p.dir, "lock"), "PATH=" + os.Getenv("PATH"), "HOME=/"}
-	own := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	p.root = newPerson(t, "root of another container", 0, own)
-	p.host = newPerson(t, "another host", 0, own)
-	p.wire()
-	p.other = newPerson(t, "another container", otherUID, nil, p.enter()...)
-	p.tool = newPerson(t, "tool", toolUID, nil, p.enter()...)
-	p.gate = newPerson(t, "gate", gateUID, nil, p.enter()...)
+	pair := netns.NewPair(t)
+	p.root, p.host = pair.Pod, pair.Host
+	p.other = netns.NewPerson(t, "another container", otherUID, nil, p.root.Enter()...)
+	p.tool = netns.NewPerson(t, "tool", toolUID, nil, p.root.Enter()...)
+	p.gate = netns.NewPerson(t, "gate", gateUID, nil, p.root.Enter()...)
 	return p
 }
 
@@ -64,45 +60,11 @@ func serving(t *testing.T, backend string) *pod {
 	return p
 }
 
-func (p *pod) listen(who *person, name, at string) {
+func (p *pod) listen(who *netns.Person, name, at string) {
 	p.t.Helper()
-	if said := who.ask("listen", name, at); said != "ok" {
+	if said := who.Ask("listen", name, at); said != "ok" {
 		p.t.Fatal(said)
 	}
-}
-
-// wire joins the pod with the other host. Addresses are good at once: nobody
-// else can have them.
-func (p *pod) wire() {
-	p.t.Helper()
-	settle := "echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad; echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad; ip -batch -"
-	p.batch(p.root, settle, fmt.Sprintf(`link set lo up
-link add eth0 type veth peer name eth0 netns %d
-addr add %s/24 dev eth0
-addr add %s/64 dev eth0 nodad
-link set eth0 up
-`, p.host.pid, pod4, pod6))
-	p.batch(p.host, settle, fmt.Sprintf("link set lo up\naddr add %s/24 dev eth0\naddr add %s/64 dev eth0 nodad\nlink set eth0 up\n", host4, host6))
-	for _, where := range []*person{p.root, p.host} {
-		harness.Eventually(p.t, where.name+" has a link-local address, and a way to others", func() bool {
-			out, err := exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", where.pid), "sh", "-c", "ip -6 -o addr show dev eth0 scope link -tentative; ip -6 route show dev eth0").Output()
-			return err == nil && strings.Contains(string(out), "inet6 fe80:") && strings.Contains(string(out), "fe80::/64")
-		})
-	}
-}
-
-func (p *pod) batch(where *person, command, in string) {
-	p.t.Helper()
-	cmd := exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", where.pid), "sh", "-ec", command)
-	cmd.Stdin = strings.NewReader(in)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		p.t.Fatalf("%s: %v\n%s", command, err, out)
-	}
-}
-
-// enter begins a command line that is run in the pod.
-func (p *pod) enter() []string {
-	return []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", p.root.pid), "--"}
 }
 
 // A result is how a command ended.
@@ -114,7 +76,7 @@ type result struct {
 // run runs a command line in the pod.
 func (p *pod) run(env []string, line ...string) result {
 	p.t.Helper()
-	line = append(p.enter(), line...)
+	line = append(p.root.Enter(), line...)
 	return runCommand(p.t, exec.Command(line[0], line[1:]...), append(p.env, env...))
 }
 

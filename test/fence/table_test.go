@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"sidegate/test/netns"
 )
 
 // families are IPv4 and IPv6, as addresses show them.
@@ -23,10 +25,10 @@ var (
 )
 
 // others are all but the gate.
-func (p *pod) others() []*person { return []*person{p.host, p.root, p.other, p.tool} }
+func (p *pod) others() []*netns.Person { return []*netns.Person{p.host, p.root, p.other, p.tool} }
 
 // ways are where who may knock.
-func (p *pod) ways(who *person, family, port string) []string {
+func (p *pod) ways(who *netns.Person, family, port string) []string {
 	addresses := inside[family]
 	if who == p.host {
 		addresses = outside[family]
@@ -70,8 +72,8 @@ func (p *pod) want(when, port, gate, others string) {
 				if gate == "tool" && want == "gate" && who != p.host && strings.HasPrefix(way, "[fe80:") {
 					want = refused // it cannot be led to ::1
 				}
-				if got := who.ask("dial", way); got != want {
-					p.t.Errorf("%s: %s → %s: %s; want %s", when, who.name, way, got, want)
+				if got := who.Ask("dial", way); got != want {
+					p.t.Errorf("%s: %s → %s: %s; want %s", when, who.Name, way, got, want)
 				}
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"sidegate/test/netns"
 )
 
 // What is sent through one connection, and how much of it the receiver leaves
@@ -38,10 +40,10 @@ func testWhole(t *testing.T, backend string) {
 
 func (p *pod) pushed(way string) string {
 	p.t.Helper()
-	if said := p.gate.ask("push", way, strconv.Itoa(wholeBytes)); said != "ok" {
+	if said := p.gate.Ask("push", way, strconv.Itoa(wholeBytes)); said != "ok" {
 		p.t.Fatalf("%s: %s", way, said)
 	}
-	return p.tool.ask("sunk")
+	return p.tool.Ask("sunk")
 }
 
 // testOutward bounds the tool server's way out, and nobody else's.
@@ -50,50 +52,50 @@ func testOutward(t *testing.T, backend string) {
 	p.listen(p.host, "allowed", ":443")
 	p.listen(p.host, "far", ":444")
 	p.listen(p.root, "near", ":5432")
-	for port, who := range map[string]*person{":53": p.host, ":54": p.host} {
-		if said := who.ask("hear", port); said != "ok" {
+	for port, who := range map[string]*netns.Person{":53": p.host, ":54": p.host} {
+		if said := who.Ask("hear", port); said != "ok" {
 			t.Fatal(said)
 		}
 	}
 	far := []string{host4 + ":444", "[" + host6 + "]:444", "127.0.0.1:5432", "[::1]:5432", pod4 + ":5432"}
 	for _, way := range far {
-		if got := p.tool.ask("dial", way); got != "far" && got != "near" {
+		if got := p.tool.Ask("dial", way); got != "far" && got != "near" {
 			t.Fatalf("without a fence %s: %s", way, got)
 		}
 	}
 	p.apply(append(standard, "--egress-allow=10.9.0.0/24:443,[fd00:9::/64]:443,"+host4+":54/udp")...)
 	p.want("inward nothing changes", "8080", "tool", "gate")
 	for _, way := range far {
-		if got := p.tool.ask("dial", way); got != refused {
+		if got := p.tool.Ask("dial", way); got != refused {
 			t.Errorf("the tool server → %s: %s", way, got)
 		}
-		if got := p.other.ask("dial", way); got != "far" && got != "near" {
+		if got := p.other.Ask("dial", way); got != "far" && got != "near" {
 			t.Errorf("another container → %s: %s", way, got)
 		}
 	}
 	for _, way := range []string{host4 + ":443", "[" + host6 + "]:443"} {
-		if got := p.tool.ask("dial", way); got != "allowed" {
+		if got := p.tool.Ask("dial", way); got != "allowed" {
 			t.Errorf("the tool server → %s: %s", way, got)
 		}
 	}
-	wantDatagram := func(who *person, way, want string) {
+	wantDatagram := func(who *netns.Person, way, want string) {
 		t.Helper()
-		if got := who.ask("udp", way); got != want {
-			t.Errorf("%s → %s/udp: %s; want %s", who.name, way, got, want)
+		if got := who.Ask("udp", way); got != want {
+			t.Errorf("%s → %s/udp: %s; want %s", who.Name, way, got, want)
 		}
 	}
 	wantDatagram(p.tool, host4+":53", refused)
 	wantDatagram(p.tool, "["+host6+"]:53", refused)
 	wantDatagram(p.tool, host4+":54", "sent")
 	wantDatagram(p.other, host4+":53", "sent")
-	if got := p.host.ask("heard"); got != "2" {
+	if got := p.host.Ask("heard"); got != "2" {
 		t.Errorf("the other host got %s datagrams", got)
 	}
 	if r := p.fence("verify", append(standard, "--egress-allow=10.9.0.0/24:443,[fd00:9::/64]:443,"+host4+":54/udp")...); r.code != 0 {
 		t.Errorf("verify: exit code %d\n%s%s", r.code, r.stdout, r.err)
 	}
 	p.apply(append(standard, "--egress-allow=none")...)
-	if got := p.tool.ask("dial", host4+":443"); got != refused {
+	if got := p.tool.Ask("dial", host4+":443"); got != refused {
 		t.Errorf("with none allowed: %s", got)
 	}
 }
@@ -116,13 +118,13 @@ func testOutwardListener(t *testing.T, backend string) {
 			"127.0.0.1:9": "egress", "[::1]:9": "egress",
 		} {
 			if way == "198.51.100.1:80" {
-				p.batch(p.root, "ip route replace default via "+host4, "")
+				p.root.Shell(p.t, "ip route replace default via "+host4, "")
 			}
-			if got := p.tool.ask("dial", way); got != want {
+			if got := p.tool.Ask("dial", way); got != want {
 				t.Errorf("%s: the tool server → %s: %s; want %s", mode, way, got, want)
 			}
 		}
-		if got := p.tool.ask("udp", host4+":53"); got != refused {
+		if got := p.tool.Ask("udp", host4+":53"); got != refused {
 			t.Errorf("%s: udp: %s", mode, got)
 		}
 		if r := p.fence("verify", flags...); r.code != 0 {
@@ -138,10 +140,10 @@ func testLoopbackGate(t *testing.T, backend string) {
 	p.listen(p.tool, "tool", ":8080")
 	p.listen(p.gate, "gate", "127.0.0.1:15006")
 	p.apply(standard...)
-	if got := p.host.ask("dial", pod4+":8080"); got != refused {
+	if got := p.host.Ask("dial", pod4+":8080"); got != refused {
 		t.Errorf("another host: %s", got)
 	}
-	if got := p.other.ask("dial", pod4+":8080"); got != "gate" {
+	if got := p.other.Ask("dial", pod4+":8080"); got != "gate" {
 		t.Errorf("another container: %s", got)
 	}
 	r := p.fence("verify", standard...)

@@ -22,7 +22,7 @@ func testVerify(t *testing.T, backend string) {
 	p.wantVerdict("no fence, nobody listens", 1, "tool", "leak")
 	p.apply(standard...)
 	p.wantVerdict("fenced, nobody listens", 0, "gate", "")
-	if got := p.other.ask("dial", "127.0.0.1:15006"); got != refused {
+	if got := p.other.Ask("dial", "127.0.0.1:15006"); got != refused {
 		t.Errorf("verify still listens: %s", got)
 	}
 	p.listen(p.tool, "tool", ":8080")
@@ -90,7 +90,7 @@ func testToolProcess(t *testing.T, backend string) {
 	} {
 		line := append(c.line, "sleep", "1000")
 		if c.inside {
-			line = append(p.enter(), line...)
+			line = append(p.root.Enter(), line...)
 		}
 		pid := started(t, line)
 		for _, command := range []string{"apply", "verify"} {
