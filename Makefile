@@ -61,8 +61,8 @@ lint: ## golangci-lint, in the version of .ci/lint/go.mod; the first time it tak
 clients: node python ## drive the gate with the TypeScript, Go and Python SDKs' clients
 	$(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/clients/...
 
-test-kube: ## hold deploy/kubernetes and sidegate inject to Kubernetes' own types and admission (a Go module of its own)
-	cd $(KUBE) && $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./...
+test-kube: ## hold deploy/kubernetes and sidegate inject to Kubernetes' own types and admission (a Go module of its own), and run a pod of each; that needs root, runc, iproute2 and iptables
+	cd $(KUBE) && $(GO) test -count=1 -timeout 10m -parallel 6 $(TESTFLAGS) ./...
 
 test-fence: ## put the fence up in network namespaces and try every way past it; needs root, iproute2 and iptables
 	TEST_FENCE=1 $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test/fence

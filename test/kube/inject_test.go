@@ -12,13 +12,17 @@ import (
 )
 
 // gate is the binary, built once.
-func gate(t testing.TB) string {
+func gate(t testing.TB) string { return program(t, "sidegate") }
+
+// program is a binary of the repository's: the gate, or the fixture, a tool
+// server that speaks stdio.
+func program(t testing.TB, name string) string {
 	t.Helper()
-	path, err := build()
+	dir, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return filepath.Join(dir, name)
 }
 
 var built string // a directory, removed by TestMain
@@ -29,11 +33,11 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = dir
-	path := filepath.Join(dir, "sidegate")
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/sidegate")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir, "./cmd/sidegate", "./test/fixture")
 	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as in the image, where there is no library
 	cmd.Stderr = os.Stderr
-	return path, cmd.Run()
+	return dir, cmd.Run()
 })
 
 func TestMain(m *testing.M) {
