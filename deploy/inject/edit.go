@@ -25,7 +25,7 @@ type operation int
 const (
 	set     operation = iota // give the mapping at.key, which it does not have
 	prepend                  // put items before those of the list
-	replace                  // exchange the scalar
+	replace                  // exchange the scalar, or a null for anything
 	rename                   // exchange the key of at's last step for key
 )
 

@@ -19,8 +19,8 @@ func TestRefusals(t *testing.T) {
 		profile  Profile
 		want     string
 	}{
-		{"not YAML", "a: 1\n---\nkind: Pod\nspec: [\n", "", "document 2, line 4: not YAML: did not find expected node content; a template must be rendered first"},
-		{"template", "kind: Pod\nname: {{ .Values.name }}\n", "", "document 1, from line 1: not YAML: invalid map key"},
+		{"not YAML", "a: 1\n---\nkind: Pod\nspec: [\n", "", "document 2, line 4: not YAML: did not find expected node content"},
+		{"template", "kind: Pod\nname: {{ .Values.name }}\n", "", `document 1, from line 1: not YAML: invalid map key: map[string]interface {}{".Values.name":interface {}(nil)}; a template must be rendered first`},
 		{"key twice", "kind: Pod\nspec: 1\nspec: 2\n", "", `document 1, line 3: not YAML: mapping key "spec" already defined at line 2`},
 		{"no containers", "kind: Pod\nspec: {}\n", "", "document 1, line 2: Pod/ has no containers"},
 		{"nameless", "kind: Pod\nspec:\n  containers:\n  - image: x\n", "", "document 1, line 4: this container has no name; give it one"},
@@ -49,8 +49,9 @@ func TestRefusals(t *testing.T) {
 		{"alias on the way", "x: &s\n  containers:\n  - name: t\n    command: [t]\nkind: Pod\nspec: *s\n", "", "line 6: spec is the alias *s, and the gate would be added wherever that is used; write it out"},
 		{"alias of a list", "x: &c [t]\nkind: Pod\nspec:\n  containers:\n  - name: t\n    command: *c\n", "", "line 6: here stands the alias *c"},
 		{"list of a merge", "x: &t\n  command: [t]\nkind: Pod\nspec:\n  containers:\n  - name: t\n    <<: *t\n", "", "line 6: command does not stand here itself, but comes from an anchor; write it out"},
-		{"anchor used again", "kind: Pod\nspec:\n  containers:\n  - name: t\n    command: &c [t]\n  initContainers:\n  - name: i\n    command: *c\n", "", "line 1: this manifest is written in a way that the gate cannot be added to without changing something else"},
-		{"empty value", "kind: Pod\nspec:\n  volumes:\n  containers:\n  - name: t\n    command: [t]\n", "", "line 3: here must stand a list or a mapping, and there is none; take the empty line out"},
+		{"anchor used again", "kind: Pod\nspec:\n  containers:\n  - name: t\n    command: &c [t]\n  initContainers:\n  - name: i\n    command: *c\n", "", "document 1, line 5: command has the anchor &c, and the gate would be added in line 8 of the document too, where that is used; write it out there"},
+		{"anchor of a merge", "kind: Pod\nspec:\n  containers:\n  - &t\n    name: t\n    command: [t]\n  initContainers:\n  - <<: *t\n    name: i\n", "", "line 4: 0 has the anchor &t"},
+		{"begins on the separator's line", "a: 1\n--- {kind: Pod, spec: {containers: [{name: t, command: [t]}]}}\n", "", "document 2, line 2: the document begins on the line of its ---"},
 		{"escaped", deployment(strings.Replace(fenced, "t\n", "\"t\"\n", 1) + user + "        livenessProbe: {httpGet: {path: \"\\x2fhealth\", port: 3000}}\n"), "", `line 13: "/health" must be exchanged for`},
 		{"marks", "kind: Pod\nspec:\n  # sidegate: begin\n  containers: []\n", "", "line 3: the gate's begin mark has no end"},
 		{"end alone", "kind: Pod\nspec:\n  # sidegate: end\n  containers: []\n", "", "line 3: the gate's marks do not match"},

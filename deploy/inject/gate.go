@@ -50,12 +50,16 @@ func (b *builder) remark(format string, args ...any) {
 	b.remarks = append(b.remarks, fmt.Sprintf(format, args...))
 }
 
-// put sets a key that the mapping does not have.
+// put sets a key that the mapping does not have, or has without a value.
 func (b *builder) put(at path, key string, v any) {
+	if mapping, _ := get(b.value, at...).(map[string]any); has(mapping, key) {
+		b.change(at.to(key), plain(v))
+		return
+	}
 	b.edits = append(b.edits, edit{do: set, at: at, key: key, value: plain(v), text: v})
 }
 
-// change exchanges a scalar.
+// change exchanges a scalar, or a null.
 func (b *builder) change(at path, v any) {
 	b.edits = append(b.edits, edit{do: replace, at: at, value: v})
 }
@@ -63,7 +67,7 @@ func (b *builder) change(at path, v any) {
 // first puts items, a slice, before those of a list, which is made if there is
 // none.
 func (b *builder) first(at path, key string, items any) {
-	if mapping, _ := get(b.value, at...).(map[string]any); mapping[key] == nil && !has(mapping, key) {
+	if get(b.value, at.to(key)...) == nil {
 		b.put(at, key, items)
 		return
 	}

@@ -36,6 +36,9 @@ func (t *tree) edited(edits []edit) ([]byte, error) {
 	if one, ok := s.cover(); ok {
 		all = append(all, one)
 	}
+	if err := s.checkStart(all); err != nil {
+		return nil, err
+	}
 	out := s.write(all)
 	return out, t.verify(out, edits)
 }
@@ -119,6 +122,8 @@ func (s *surgeon) splice(e *edit) (splice, error) {
 	switch {
 	case e.do == rename:
 		return s.exchange(key, e.key, true)
+	case e.do == replace && node.Tag == "!!null":
+		return s.fill(node, e)
 	case e.do == replace:
 		_, isText := e.value.(string)
 		return s.exchange(node, fmt.Sprint(e.value), isText)
@@ -153,6 +158,19 @@ func (s *surgeon) exchange(n *yaml.Node, fresh string, isText bool) (splice, err
 		return splice{}, &lineError{n.Line, fmt.Errorf("%q must be exchanged for %q, and is not written plainly; write it as it is, without an anchor or escapes", n.Value, fresh)}
 	}
 	return splice{at: at, n: len(was), fresh: fresh}, nil
+}
+
+// fill puts a value in the place of nothing, or of a null: on one line, which is
+// right in either style.
+func (s *surgeon) fill(n *yaml.Node, e *edit) (splice, error) {
+	text, err := json.Marshal(e.value)
+	if err != nil {
+		return splice{}, fmt.Errorf("BUG: %w", err)
+	}
+	if n.Value == "" {
+		text = append([]byte(" "), text...)
+	}
+	return s.exchange(n, string(text), false)
 }
 
 // intoFlow puts text right behind the opening bracket, as JSON, which is flow

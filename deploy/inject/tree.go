@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -26,29 +27,33 @@ func parse(text []byte) (*tree, error) {
 	t := &tree{text: text}
 	var document yaml.Node
 	if err := yaml.Unmarshal(text, &document); err != nil {
-		return nil, parserError(err)
+		return nil, parserError(text, err)
 	}
 	if len(document.Content) == 0 {
 		return t, nil
 	}
 	t.root = document.Content[0]
 	if err := t.root.Decode(&t.value); err != nil {
-		return nil, parserError(err)
+		return nil, parserError(text, err)
 	}
 	return t, nil
 }
 
-func parserError(err error) error {
+func parserError(text []byte, err error) error {
 	at, reason := 0, strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := parserLine.FindStringSubmatch(reason); m != nil {
 		at, _ = strconv.Atoi(m[1])
 		reason = reason[len(m[0]):]
 	}
-	return &lineError{at, fmt.Errorf("not YAML: %s; a template must be rendered first", reason)}
+	if bytes.Contains(text, []byte("{{")) {
+		reason += "; a template must be rendered first"
+	}
+	return &lineError{at, fmt.Errorf("not YAML: %s", reason)}
 }
 
 // node is what stands at p, and the key before it if it is a mapping's value.
-// An alias on the way is an error: what stands there stands elsewhere too.
+// An alias on the way, or an anchor that has one, is an error: what stands
+// there stands elsewhere too.
 func (t *tree) node(p path) (key, value *yaml.Node, err error) {
 	value = t.root
 	for i, step := range p {
@@ -65,8 +70,24 @@ func (t *tree) node(p path) (key, value *yaml.Node, err error) {
 		if value.Kind == yaml.AliasNode && i < len(p)-1 {
 			return nil, nil, &lineError{value.Line, fmt.Errorf("%v is the alias *%s, and the gate would be added wherever that is used; write it out", step, value.Value)}
 		}
+		if again := t.aliasOf(value); again != nil {
+			return nil, nil, &lineError{value.Line, fmt.Errorf("%v has the anchor &%s, and the gate would be added in line %d of the document too, where that is used; write it out there", step, value.Anchor, again.Line)}
+		}
 	}
 	return key, value, nil
+}
+
+// aliasOf is the first alias of an anchor, or nil.
+func (t *tree) aliasOf(anchored *yaml.Node) *yaml.Node {
+	if anchored.Anchor == "" {
+		return nil
+	}
+	for n := range t.nodes() {
+		if n.Alias == anchored {
+			return n
+		}
+	}
+	return nil
 }
 
 func pair(mapping *yaml.Node, key string) (k, v *yaml.Node) {

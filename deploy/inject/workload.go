@@ -25,6 +25,10 @@ var template = map[string]path{
 	"CronJob":     {"spec", "jobTemplate", "spec", "template"},
 }
 
+// groups are the API groups of these kinds: others have kinds of the same name,
+// and pods elsewhere.
+var groups = map[string]bool{"": true, "apps": true, "batch": true, "extensions": true}
+
 // workloads are all of a document: the object itself, or a List's items.
 func (t *tree) workloads() []workload {
 	return t.within(path{})
@@ -41,7 +45,8 @@ func (t *tree) within(at path) []workload {
 		return all
 	}
 	way, ok := template[kind]
-	if !ok {
+	version, _ := get(t.value, at.to("apiVersion")...).(string)
+	if group, _, grouped := strings.Cut(version, "/"); !ok || grouped && !groups[group] {
 		return nil
 	}
 	return []workload{{t, at, kind, at.to(way...)}}

@@ -18,6 +18,19 @@ func (s *surgeon) cover() (splice, bool) {
 	return splice{at: start, lines: true}, ok
 }
 
+// checkStart refuses a document that begins on the line of its ---: marks would
+// come before that, and so into the document before. Nor does kubectl read what
+// stands there.
+func (s *surgeon) checkStart(all []splice) error {
+	for _, one := range all {
+		start, end := s.lineAround(one.at)
+		if isSeparator(s.text[start:end], "---") {
+			return s.errorf(nil, "the document begins on the line of its ---, where kubectl does not read it; let it begin on a line of its own")
+		}
+	}
+	return nil
+}
+
 // write makes the splices, between marks.
 func (s *surgeon) write(all []splice) []byte {
 	slices.SortStableFunc(all, func(a, b splice) int { return a.rank() - b.rank() })
