@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,24 +61,66 @@ func (b *builder) checkPod() error {
 	}
 	added, _ := b.of("securityContext", "capabilities", "add").([]any)
 	for i, one := range added {
-		if slices.Contains([]any{"ALL", "NET_ADMIN", "NET_RAW", "SETUID", "SETGID", "SYS_ADMIN"}, one) {
+		if slices.Contains(passing, one) {
 			return b.errorf(b.tool("securityContext", "capabilities", "add", i), "with the capability %v the tool server can pass the fence by; take it out", one)
 		}
 	}
 	if b.of("securityContext", "allowPrivilegeEscalation") != false {
 		b.remark("set allowPrivilegeEscalation: false and drop all capabilities in its securityContext, or it may become a user whom the fence lets through")
 	}
+	return b.checkNeighbours()
+}
+
+// passing are the capabilities with which a container passes the fence by.
+var passing = []any{"ALL", "NET_ADMIN", "NET_RAW", "SETUID", "SETGID", "SYS_ADMIN", "SYS_PTRACE"}
+
+// checkNeighbours looks at the pod's other containers, all of which run when the
+// fence is up. One that is known to have the gate's user is refused, as the
+// fence would take it for the gate; of one that could become that it is said.
+func (b *builder) checkNeighbours() error {
+	var strong []string
+	for _, list := range []string{"initContainers", "containers"} {
+		for i, c := range b.list(list) {
+			if list == "containers" && i == b.index {
+				continue
+			}
+			if uid, at := b.userOf(b.spec(list, i)); uid == gateUID {
+				return b.errorf(at, "container %v has the user %d, who is the gate, so the fence would let it through to the tool server; give it another", get(c, "name"), gateUID)
+			}
+			if canPass(get(c, "securityContext")) {
+				strong = append(strong, fmt.Sprint(get(c, "name")))
+			}
+		}
+	}
+	if len(strong) > 0 {
+		b.remark("the fence may be passed by or changed from %s: drop all capabilities there, or look with sidegate fence verify", strings.Join(strong, ", "))
+	}
 	return nil
 }
 
-// toolUID is the tool server's user, by whom the fence tells it from the gate.
-func (b *builder) toolUID() (int, error) {
-	at := b.tool("securityContext", "runAsUser")
+// canPass tells a container that has a capability of passing, or may have as
+// most images give them to root.
+func canPass(securityContext any) bool {
+	added, _ := get(securityContext, "capabilities", "add").([]any)
+	dropped, _ := get(securityContext, "capabilities", "drop").([]any)
+	return get(securityContext, "privileged") == true || !slices.Contains(dropped, any("ALL")) ||
+		slices.ContainsFunc(added, func(one any) bool { return slices.Contains(passing, one) })
+}
+
+// userOf is a container's user, and where that stands; nil: the image's.
+func (b *builder) userOf(container path) (any, path) {
+	at := container.to("securityContext", "runAsUser")
 	value := get(b.value, at...)
 	if value == nil {
 		at = b.spec("securityContext", "runAsUser")
 		value = get(b.value, at...)
 	}
+	return value, at
+}
+
+// toolUID is the tool server's user, by whom the fence tells it from the gate.
+func (b *builder) toolUID() (int, error) {
+	value, at := b.userOf(b.tool())
 	uid, ok := value.(int)
 	switch {
 	case value == nil:
@@ -105,8 +148,11 @@ func (b *builder) moveProbes() ([]string, error) {
 			if err := b.moveProbe(key, kind); err != nil {
 				return nil, err
 			}
-			if path, ok := b.of(key, kind, "path").(string); ok && !slices.Contains(paths, path) {
+			if path := b.probePath(key, kind); path != "" && !slices.Contains(paths, path) {
 				paths = append(paths, path)
+			}
+			if b.of(key, kind, "httpHeaders") != nil {
+				b.remark("the httpHeaders of its %s do not reach it: the gate asks without them", key)
 			}
 		}
 	}
@@ -122,6 +168,15 @@ func (b *builder) moveProbes() ([]string, error) {
 		b.remark("the gate asks %s for all its probes, and not %s", paths[0], strings.Join(paths[1:], ", "))
 	}
 	return []string{"--probe=" + paths[0]}, nil
+}
+
+// probePath is what a probe asks for; "" where that is a connection.
+func (b *builder) probePath(key, kind string) string {
+	if kind != "httpGet" {
+		return ""
+	}
+	path, _ := b.of(key, kind, "path").(string)
+	return cmp.Or(path, "/")
 }
 
 func (b *builder) moveProbe(key, kind string) error {

@@ -7,6 +7,9 @@ import "fmt"
 // a socket, which is all that the two containers have in common. The mode lets
 // everybody connect whose user the shim lets in: it asks the kernel.
 func (b *builder) hardened() error {
+	if uid, at := b.userOf(b.tool()); uid == gateUID {
+		return b.errorf(at, "runAsUser is %d, who is the gate: the tool server needs a user of its own; take another number", gateUID)
+	}
 	shim := []string{copied, "shim", "--listen=unix://" + socket, fmt.Sprintf("--allow-uid=%d", gateUID), "--mode=0666", fmt.Sprintf("--grace=%ds", grace)}
 	if err := b.command(shim); err != nil {
 		return err
