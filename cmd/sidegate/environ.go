@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -27,7 +28,7 @@ func environSettings(environ []string, flags *pflag.FlagSet, found *problems) []
 	var settings []setting
 	for _, e := range environ {
 		name, text, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, envPrefix) || text == "" || serviceLink(name) {
+		if !strings.HasPrefix(name, envPrefix) || text == "" || serviceLink(name, text) {
 			continue
 		}
 		flag, ok := names[name]
@@ -62,12 +63,18 @@ func setFromEnviron(flags, spare *pflag.FlagSet, environ []string, found *proble
 }
 
 // serviceLink tells the variables that Kubernetes gives every container of a
-// namespace with a Service named sidegate, as in SIDEGATE_PORT_8080_TCP_ADDR.
-func serviceLink(name string) bool {
-	rest := strings.TrimPrefix(name, envPrefix)
-	return rest == "PORT" || strings.HasPrefix(rest, "PORT_") ||
-		rest == "SERVICE_HOST" || rest == "SERVICE_PORT" || strings.HasPrefix(rest, "SERVICE_PORT_")
+// namespace for each Service, where that is named sidegate or sidegate-something:
+// SIDEGATE_FILES_SERVICE_HOST, SIDEGATE_PORT_8080_TCP_ADDR. What could be a flag's
+// is told by its value, as in SIDEGATE_GATE_PORT=tcp://10.0.0.1:80.
+func serviceLink(name, value string) bool {
+	if linkName.MatchString(name) {
+		return true
+	}
+	protocol, _, ok := strings.Cut(value, "://")
+	return strings.HasSuffix(name, "_PORT") && ok && (protocol == "tcp" || protocol == "udp" || protocol == "sctp")
 }
+
+var linkName = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 
 func isList(f *pflag.Flag) bool {
 	_, ok := f.Value.(resetter)

@@ -178,14 +178,23 @@ func TestProblemsOfEnvironment(t *testing.T) {
 	}
 }
 
-// In a namespace with a Service named sidegate, Kubernetes sets these.
+// In a namespace with Services named sidegate, sidegate-files and sidegate-gate,
+// Kubernetes sets these. What only looks like them is a mistake.
 func TestServiceLinksAreNoSettings(t *testing.T) {
 	env := []string{
 		"SIDEGATE_SERVICE_HOST=10.0.0.1", "SIDEGATE_SERVICE_PORT=8080", "SIDEGATE_SERVICE_PORT_HTTP=8080", "SIDEGATE_PORT=tcp://10.0.0.1:8080",
 		"SIDEGATE_PORT_8080_TCP=tcp://10.0.0.1:8080", "SIDEGATE_PORT_8080_TCP_PROTO=tcp",
+		"SIDEGATE_FILES_SERVICE_HOST=10.0.0.2", "SIDEGATE_FILES_SERVICE_PORT=53", "SIDEGATE_FILES_SERVICE_PORT_DNS=53", "SIDEGATE_FILES_PORT=udp://10.0.0.2:53",
+		"SIDEGATE_FILES_PORT_53_UDP=udp://10.0.0.2:53", "SIDEGATE_FILES_PORT_53_UDP_PORT=53", "SIDEGATE_FILES_PORT_53_UDP_ADDR=10.0.0.2",
+		"SIDEGATE_GATE_PORT=tcp://10.0.0.3:80",
 	}
 	if _, err := resolved(t, command, env, ""); err != nil {
 		t.Error(err)
+	}
+	for _, e := range []string{"SIDEGATE_FILES_PORT=8080", "SIDEGATE_LISTEN_PORT=127.0.0.1:8080", "SIDEGATE_SERVICE=tcp://10.0.0.1:80"} {
+		if _, err := resolved(t, command, []string{e}, ""); err == nil || !strings.Contains(err.Error(), "unknown variable") {
+			t.Errorf("%s: %v", e, err)
+		}
 	}
 }
 
