@@ -47,11 +47,11 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) validateListeners(add func(flag, reason string)) {
-	add("listen", checkAddress(c.Listen))
+	add("listen", CheckAddress(c.Listen))
 	if c.Admin == "off" {
 		return
 	}
-	if reason := checkAddress(c.Admin); reason != "" {
+	if reason := CheckAddress(c.Admin); reason != "" {
 		add("admin", reason+`, or "off"`)
 	} else if c.Admin == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		add("admin", fmt.Sprintf("must differ from --listen; both are %q", c.Admin))
@@ -111,7 +111,8 @@ func (c *Config) validateSessions(add func(flag, reason string)) {
 
 // The checks below return what is allowed and what was given, or "".
 
-func checkAddress(s string) string {
+// CheckAddress is about where a listener may be.
+func CheckAddress(s string) string {
 	bad := fmt.Sprintf("must be HOST:PORT, unix:///PATH or fd://NAME; it is %q", s)
 	if name, ok := strings.CutPrefix(s, inheritedScheme); ok {
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' || r == '/' }) {

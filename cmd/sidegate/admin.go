@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"sidegate/proxy"
 )
 
 // An adminDoor is where a running gate's admin listener is, for the commands
@@ -50,6 +52,9 @@ func (d *adminDoor) address(environ []string) (string, error) {
 		r.found.add(r.place("admin"), `is "off": this gate has no admin listener to ask; SIGTERM drains it all the same`)
 	case strings.HasPrefix(address, "fd://"):
 		r.found.add(r.place("admin"), fmt.Sprintf("is %s, which only the gate can tell the meaning of; give --admin with the address of that socket", address))
+	}
+	if reason := proxy.CheckAddress(address); reason != "" && address != "off" {
+		r.found.add(r.place("admin"), reason)
 	}
 	return address, r.found.err()
 }
