@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -90,7 +91,7 @@ func parseEgressAllow(s string) (egressAllow, error) {
 		return egressAllow{}, wrong
 	}
 	network, err := parsePrefix(strings.TrimSuffix(strings.TrimPrefix(rest[:colon], "["), "]"))
-	if err != nil {
+	if err != nil || network.Addr().Is4In6() { // which on the wire is IPv4, and would match nothing
 		return egressAllow{}, wrong
 	}
 	port, err := strconv.Atoi(rest[colon+1:])
@@ -109,11 +110,12 @@ func parseEgressAllow(s string) (egressAllow, error) {
 func (s *fenceSettings) validate(add func(flag, reason string)) {
 	if s.config.ToolUID == nobody {
 		add("tool-uid", "is missing: name the user who runs the tool server, by number, as the fence tells it from the gate by that")
-		return
 	}
 	if s.toolPID < 0 {
 		add("tool-pid", fmt.Sprintf("must be a process's number; it is %d", s.toolPID))
 	}
+	slices.Sort(s.config.ToolPorts) // so that their order makes no other fence
+	s.config.ToolPorts = slices.Compact(s.config.ToolPorts)
 	s.config.Mode = fence.Mode(s.mode)
 	egress, err := s.egress()
 	if err != nil {

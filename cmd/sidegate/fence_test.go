@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ func TestFenceUsage(t *testing.T) {
 	const sound = "--tool-port=8080 --tool-uid=1000 "
 	for _, c := range []struct{ args, want string }{
 		{"", "--tool-uid: is missing: name the user who runs the tool server"},
+		{"", "--tool-uid: is missing: name the user who runs the tool server, by number, as the fence tells it from the gate by that\nsidegate: --tool-port: is missing"},
 		{"--tool-uid=1000", "--tool-port: is missing"},
 		{sound + "--tool-port=http", `--tool-port: must be a whole number; it is "http"`},
 		{sound + "--tool-port=70000", "--tool-port: must be a port from 1 to 65535"},
@@ -26,6 +28,7 @@ func TestFenceUsage(t *testing.T) {
 		{sound + "--tool-pid=-1", "--tool-pid: must be a process's number"},
 		{sound + "--egress-allow=10.0.0.0/8", "--egress-allow: must be a network and a port"},
 		{sound + "--egress-allow=10.0.0.0/8:0", "--egress-allow: must be a network and a port"},
+		{sound + "--egress-allow=[::ffff:10.0.0.0/104]:443", "--egress-allow: must be a network and a port"},
 		{sound + "--egress-allow=example.com:443", "--egress-allow: must be a network and a port"},
 		{sound + "--egress-allow=none,10.0.0.0/8:443", "--egress-allow: must not be none and something as well"},
 		{sound + "--egress-port=15006", "--egress-port: must be a listener of its own"},
@@ -42,7 +45,7 @@ func TestFenceUsage(t *testing.T) {
 
 func TestFenceVariables(t *testing.T) {
 	s := fenceDefaults()
-	environ := []string{"SIDEGATE_TOOL_PORT=8080,9090", "SIDEGATE_TOOL_UID=1000", "SIDEGATE_EGRESS_ALLOW=10.0.0.0/8:443,[2001:db8::/32]:443", "SIDEGATE_GATE_UID=7"}
+	environ := []string{"SIDEGATE_TOOL_PORT=9090,8080,9090", "SIDEGATE_TOOL_UID=1000", "SIDEGATE_EGRESS_ALLOW=10.0.0.0/8:443,[2001:db8::/32]:443", "SIDEGATE_GATE_UID=7"}
 	flags := s.flags()
 	if err := flags.Parse([]string{"--gate-uid=8"}); err != nil {
 		t.Fatal(err)
@@ -50,7 +53,7 @@ func TestFenceVariables(t *testing.T) {
 	if err := s.resolve(flags, environ, true); err != nil {
 		t.Fatal(err)
 	}
-	if c := s.config; len(c.ToolPorts) != 2 || c.ToolUID != 1000 || c.GateUID != 8 || len(c.Egress.Allow) != 2 {
+	if c := s.config; !slices.Equal(c.ToolPorts, []int{8080, 9090}) || c.ToolUID != 1000 || c.GateUID != 8 || len(c.Egress.Allow) != 2 {
 		t.Errorf("%+v", c)
 	}
 	err := fenceDefaults().resolve(fenceDefaults().flags(), []string{"SIDEGATE_TOOL_PRT=1", "SIDEGATE_MODE=x"}, true)
