@@ -2,6 +2,7 @@ package inject
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -88,7 +89,7 @@ func (w *workload) choose(o *Options) (*choice, error) {
 	if err := c.chooseContainer(); err != nil {
 		return nil, err
 	}
-	if err := c.checkPorts(); err != nil {
+	if err := errors.Join(c.checkPorts(), c.checkVolumes()); err != nil {
 		return nil, err
 	}
 	if err := c.chooseTransport(); err != nil {
@@ -142,12 +143,24 @@ func (c *choice) chooseContainer() error {
 
 // checkPorts wants the gate's ports to be free in the pod.
 func (c *choice) checkPorts() error {
-	for i, one := range c.list("containers") {
-		ports, _ := get(one, "ports").([]any)
-		for j, p := range ports {
-			if n := get(p, "containerPort"); n == clientPort || n == adminPort {
-				return c.errorf(c.spec("containers", i, "ports", j, "containerPort"), "the gate needs port %v itself; let the container listen on another", n)
+	for _, list := range []string{"initContainers", "containers"} {
+		for i, one := range c.list(list) {
+			ports, _ := get(one, "ports").([]any)
+			for j, p := range ports {
+				if n := get(p, "containerPort"); n == clientPort || n == adminPort {
+					return c.errorf(c.spec(list, i, "ports", j, "containerPort"), "the gate needs port %v itself; let the container listen on another", n)
+				}
 			}
+		}
+	}
+	return nil
+}
+
+// checkVolumes wants the names of the gate's volumes to be free.
+func (c *choice) checkVolumes() error {
+	for i, one := range c.list("volumes") {
+		if name, _ := get(one, "name").(string); slices.Contains(volumes, name) {
+			return c.errorf(c.spec("volumes", i, "name"), "the gate needs the name %s for a volume of its own; give this one another", name)
 		}
 	}
 	return nil
@@ -180,8 +193,11 @@ func (c *choice) chooseTransport() error {
 func (c *choice) choosePort(named string, at path, told bool, declared []int) (err error) {
 	switch {
 	case told:
+		if c.port = c.portNamed(named); c.port > 0 {
+			return nil
+		}
 		if c.port, err = strconv.Atoi(named); err != nil || c.port < 1 || c.port > 65535 || c.port == clientPort || c.port == adminPort {
-			return c.errorf(at, "%s is %q; it must be the number of the port on which the tool server listens, and not %d or %d, which are the gate's",
+			return c.errorf(at, "%s is %q; it must be the port, or a name that the container gives one, on which the tool server listens, and not %d or %d, which are the gate's",
 				annotationPort, named, clientPort, adminPort)
 		}
 		return nil
@@ -190,6 +206,17 @@ func (c *choice) choosePort(named string, at path, told bool, declared []int) (e
 		return nil
 	}
 	return c.errorf(c.tool(), "container %s has %d ports: say in the annotation %s on which one the tool server listens", c.name(), len(declared), annotationPort)
+}
+
+// portNamed is the tool server's port of that name; 0: there is none.
+func (c *choice) portNamed(name string) int {
+	ports, _ := c.of("ports").([]any)
+	for _, p := range ports {
+		if n, ok := get(p, "containerPort").(int); ok && get(p, "name") == name {
+			return n
+		}
+	}
+	return 0
 }
 
 // declaredPorts are the container's of TCP.

@@ -202,12 +202,7 @@ func (b *builder) moveProbe(key, kind string) error {
 // isToolPort tells a probe's port, a number or a name.
 func (b *builder) isToolPort(p any) bool {
 	if name, ok := p.(string); ok {
-		ports, _ := b.of("ports").([]any)
-		for _, one := range ports {
-			if get(one, "name") == name {
-				return get(one, "containerPort") == b.port
-			}
-		}
+		return b.portNamed(name) == b.port
 	}
 	return p == b.port
 }

@@ -27,6 +27,9 @@ const (
 	configFile = "gate.yaml"
 )
 
+// volumes are the names of those that the gate may add.
+var volumes = []string{"sidegate", "sidegate-socket", "sidegate-run", "sidegate-config"}
+
 // How long things take when a pod ends, in seconds. All hooks start together:
 // the tool server stays for as long as the gate lets calls go on, which is
 // --grace, and a little longer; then it and the gate end.
@@ -205,6 +208,9 @@ func restricted() *securityContext {
 func (b *builder) command(line []string) error {
 	if words, _ := b.of("command").([]any); len(words) == 0 {
 		return b.errorf(b.tool(), "container %s has no command: the gate must start the tool server, and what the image starts by itself cannot be known here; write the image's ENTRYPOINT as command: (and its CMD as args:, if there are none)", b.name())
+	}
+	if get(b.value, b.spec("hostNetwork")...) == true {
+		b.remark("with hostNetwork the gate's ports %d and %d are the node's, and no NetworkPolicy guards them", clientPort, adminPort)
 	}
 	line = append(append(line, b.passedOn()...), "--")
 	b.first(b.tool(), "command", line)
