@@ -37,7 +37,7 @@ Usage:
   sidegate fence %s [flags]
 
 Example:
-  sidegate fence %[1]s --tool-port 8080 --tool-uid 1000 --gate-uid 1337
+  sidegate fence %[1]s%[2]s
 
 Flags:
 `
@@ -47,6 +47,9 @@ A flag is also a variable (SIDEGATE_TOOL_PORT=8080,8081, lists with commas);
 flags go before variables.
 
 `
+
+// fenceExample are the flags that all but remove need.
+const fenceExample = " --tool-port 8080 --tool-uid 1000 --gate-uid 1337"
 
 // fenceCommand is the one with subcommands of its own: they are about the same
 // rules, and take the same flags.
@@ -96,8 +99,12 @@ func fenceSubcommand(name, short, long string, run func(*fenceSettings, *cobra.C
 	}
 	cmd.Flags().SortFlags = false
 	cmd.Flags().AddFlagSet(flags)
+	example := fenceExample
+	if name == "remove" {
+		example = ""
+	}
 	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s%s%s%s%s", long, fmt.Sprintf(fenceUsage, name), flags.FlagUsagesWrapped(helpWidth), fenceSources, exitCodesHelp)
+		fmt.Fprintf(cmd.OutOrStdout(), "%s%s%s%s%s", long, fmt.Sprintf(fenceUsage, name, example), flags.FlagUsagesWrapped(helpWidth), fenceSources, exitCodesHelp)
 	})
 	return cmd
 }

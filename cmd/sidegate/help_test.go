@@ -20,6 +20,7 @@ func TestHelp(t *testing.T) {
 		"help-inject.golden": {"inject", "--help"},
 		"help-fence.golden":  {"fence", "--help"},
 		"help-apply.golden":  {"fence", "apply", "--help"},
+		"help-remove.golden": {"fence", "remove", "--help"},
 		"help-drain.golden":  {"drain", "--help"},
 	} {
 		var out, errs bytes.Buffer

@@ -29,7 +29,7 @@ none is wrapped. Annotations of the pod, or of what makes it, go before:
   sidegate/inject     "false": leave it alone; or the name of the tool server's
                       container, where there are several
   sidegate/transport  stdio, http, sse or websocket
-  sidegate/port       where the tool server listens
+  sidegate/port       where the tool server listens, by number or by name
   sidegate/config     a ConfigMap whose gate.yaml the gate is to read
 `
 
