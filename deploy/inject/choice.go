@@ -2,7 +2,6 @@ package inject
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -89,7 +88,7 @@ func (w *workload) choose(o *Options) (*choice, error) {
 	if err := c.chooseContainer(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(c.checkPorts(), c.checkVolumes()); err != nil {
+	if err := cmp.Or(c.checkPorts(), c.checkVolumes()); err != nil {
 		return nil, err
 	}
 	if err := c.chooseTransport(); err != nil {
