@@ -18,6 +18,11 @@ func (b *builder) fenced() error {
 	if err != nil {
 		return err
 	}
+	for _, other := range b.declaredPorts() {
+		if other != b.port {
+			b.remark("port %d stays open, as the fence is for %d alone", other, b.port)
+		}
+	}
 	gate := b.gate(fmt.Sprintf("--backend="+endpoints[b.transport], b.port))
 	moved, err := b.moveProbes()
 	if err != nil {
