@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,13 +36,11 @@ func beforeModern(t *testing.T, listens bool, flags ...string) *harness.Gate {
 	if !listens {
 		return harness.Start(t, harness.Setup{Command: []string{binary}, Flags: flags})
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	cmd := exec.Command(binary, "-http", "127.0.0.1:0")
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
-	ln.Close() // the server takes it
-	cmd := exec.Command(binary, "-http", addr)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -51,13 +48,10 @@ func beforeModern(t *testing.T, listens bool, flags ...string) *harness.Gate {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	harness.Eventually(t, "the modern server listens", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
+	var addr string
+	if _, err := fmt.Fscanln(out, &addr); err != nil {
+		t.Fatalf("the modern server does not say where it listens: %v", err)
+	}
 	return harness.Start(t, harness.Setup{Command: []string{}, Flags: append(flags, "--backend", "http://"+addr+"/mcp")})
 }
 

@@ -11,18 +11,24 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"os"
 )
 
 func main() {
-	address := flag.String("http", "", "serve Streamable HTTP at this `address`")
+	address := flag.String("http", "", "serve Streamable HTTP at this `address`, and print the one that it is")
 	flag.Parse()
 	s := newServer()
 	if *address != "" {
-		server := http.Server{Addr: *address, Handler: s}
-		log.Fatal(server.ListenAndServe())
+		ln, err := net.Listen("tcp", *address)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(ln.Addr())
+		log.Fatal(http.Serve(ln, s))
 	}
 	if err := (&stdio{server: s, out: os.Stdout, cancels: map[string]func(){}}).serve(os.Stdin); err != nil {
 		log.Fatal(err)
