@@ -18,7 +18,8 @@ const (
 // tidy gives memory back that is not needed any more when things get quiet, until
 // the returned function has returned. The runtime collects only when the heap
 // has doubled: after a crowd has come, what its coming took would stay as long
-// as the crowd says nothing.
+// as the crowd says nothing. The system drops pages when it lacks memory, and
+// meanwhile counts what the start has run as the gate's.
 func tidy() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var tidying sync.WaitGroup
@@ -32,6 +33,7 @@ func tidy() (stop func()) {
 			case <-tick.C:
 				if t.due(allocated()) {
 					debug.FreeOSMemory()
+					dropPages()
 				}
 			}
 		}

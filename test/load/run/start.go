@@ -58,7 +58,7 @@ func idleGate(ctx context.Context, b *Bench) error {
 			return err
 		}
 		r := <-readiness
-		time.Sleep(b.settle() / 4)
+		time.Sleep(b.settle())
 		b.note(gate, round, "resident", "MiB", float64(gate.Resident())/(1<<20))
 		b.note(gate, round, "until it is ready", "ms", float64(r.after.Microseconds())/1000)
 		if file, err := os.Stat(subject.Binary); err == nil {
