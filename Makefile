@@ -8,6 +8,7 @@ ROLLTIME ?= 60s# how long that goes on
 LDFLAGS  ?= -s -w# of the linker
 CHAOSTIME ?= 10s# how long each fault lasts
 CHAOSRATE ?= 2000# calls a second while it does
+CHURN    ?= 1h# how long sessions come and go
 FLAGS    ?=# of sidegate run, for make run
 TESTFLAGS ?=# of go test, such as -v
 LOADFLAGS ?=# of the load harness, for make bench
@@ -21,7 +22,7 @@ LOAD        := test/load/npm
 KUBE        := test/kube
 PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
-.PHONY: help build image run test test-image test-kube test-fence race check lint clients conformance matrix mixup rolling chaos fuzz bench bench-quick microbench node python clean
+.PHONY: help build image run test test-image test-kube test-fence race check lint clients conformance matrix mixup rolling chaos fuzz bench churn bench-quick microbench node python clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +88,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 bench: build ## measure the gate beside others, in an hour and a half (test/load/PROOF.md; LOADFLAGS='-only http-echo')
 	$(GO) run ./test/load bench $(LOADFLAGS)
+
+churn: build ## let sessions come and go for CHURN, and see that nothing stays behind
+	$(GO) run ./test/load bench -only '^churn' -churn $(CHURN)
 
 bench-quick: build ## see that all of bench works, in two minutes
 	$(GO) run ./test/load bench -quick $(LOADFLAGS)

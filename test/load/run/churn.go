@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -17,7 +18,9 @@ import (
 
 // churn lets sessions, streams and WebSockets come and go, some without a
 // goodbye, and looks whether anything stays behind: what the gate holds when
-// all have gone is compared with what it held after a first short while.
+// all have gone is compared with what it held after a first short while. It
+// fails where something does, but for the shortest runs: those end before a heap
+// has its size.
 func churn(ctx context.Context, b *Bench) error {
 	gate, err := subject.Gate([]string{"--idle-timeout", "2s", "--warm", "2", "--max-links", "64"}, subject.Stdio()...)
 	if err != nil {
@@ -26,9 +29,11 @@ func churn(ctx context.Context, b *Bench) error {
 	defer gate.Stop()
 	first := min(b.Churn/5, time.Minute)
 	var before map[string]float64
+	var grown []string
 	for i, while := range []time.Duration{first, b.Churn - first} {
 		came, failed := comeAndGo(ctx, gate.Door, while)
-		time.Sleep(5 * time.Second) // until the last ones have expired
+		// Until the last ones have expired, and the gate has tidied up.
+		time.Sleep(max(5*time.Second, b.settle()))
 		held, err := holds(gate)
 		if err != nil {
 			return err
@@ -43,9 +48,16 @@ func churn(ctx context.Context, b *Bench) error {
 			b.note(gate, 0, what+", at first", "", before[what])
 			b.note(gate, 0, what+", at the end", "", held[what])
 			// A few of each may be there or not at any moment.
-			b.atMost(what+" at the end to at first", held[what]/before[what], 1.1+4/before[what])
+			ratio, limit := held[what]/before[what], 1.1+4/before[what]
+			b.atMost(what+" at the end to at first", ratio, limit)
+			if ratio > limit && b.Churn >= time.Minute {
+				grown = append(grown, fmt.Sprintf("%s: %.4g at first and %.4g at the end", what, before[what], held[what]))
+			}
 		}
 		b.atMost("sessions that failed", float64(failed), 0)
+	}
+	if len(grown) > 0 {
+		return fmt.Errorf("what sessions need stays behind: %s", strings.Join(grown, "; "))
 	}
 	return nil
 }
