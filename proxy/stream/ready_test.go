@@ -104,13 +104,14 @@ func TestReadyOfAClosedSocket(t *testing.T) {
 // what is not there.
 func TestNudgeMeetsNothing(t *testing.T) {
 	ways(t, func(t *testing.T, server *Socket, _ net.Conn) {
+		looks := 4
 		if server.quiet == nil {
-			t.Skip("nobody looks")
+			looks = 0 // nobody can: the goroutine reads
 		}
 		for i := range 2000 {
 			var looking sync.WaitGroup
 			err := ready(t, server, time.Hour, func() {
-				for range 4 {
+				for range looks {
 					looking.Go(server.quiet.readable)
 				}
 				time.Sleep(time.Duration(i%20) * time.Microsecond)
