@@ -119,7 +119,7 @@ func TestValidateRefuses(t *testing.T) {
 		{func(c *Config) { c.Listen = "fd://" }, `--listen ` + address + `"fd://"`},
 		{func(c *Config) { c.Listen = "fd://a b" }, `--listen ` + address + `"fd://a b"`},
 		{func(c *Config) { c.Listen, c.Admin = "fd://a", "fd://a" }, `--admin must differ from --listen; both are "fd://a"`},
-		{func(c *Config) { c.Admin = "none" }, `--admin ` + address + `"none", or "off"`},
+		{func(c *Config) { c.Admin = "none" }, `--admin must be HOST:PORT, unix:///PATH, fd://NAME or "off"; it is "none"`},
 		{func(c *Config) { c.Admin = c.Listen }, `--admin must differ from --listen; both are "127.0.0.1:8080"`},
 		{func(c *Config) { c.Listen, c.Admin = ":9000", "127.0.0.1:9000" }, `--admin must have another port than --listen, since one of them takes it on all addresses; they are "127.0.0.1:9000" and ":9000"`},
 		{func(c *Config) { c.Listen, c.Admin = "[::1]:9000", "0.0.0.0:9000" }, `--admin must have another port than --listen, since one of them takes it on all addresses; they are "0.0.0.0:9000" and "[::1]:9000"`},

@@ -51,8 +51,8 @@ func (c *Config) validateListeners(add func(flag, reason string)) {
 	if c.Admin == "off" {
 		return
 	}
-	if reason := CheckAddress(c.Admin); reason != "" {
-		add("admin", reason+`, or "off"`)
+	if CheckAddress(c.Admin) != "" {
+		add("admin", fmt.Sprintf(`must be HOST:PORT, unix:///PATH, fd://NAME or "off"; it is %q`, c.Admin))
 	} else if c.Admin == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		add("admin", fmt.Sprintf("must differ from --listen; both are %q", c.Admin))
 	} else if overlap(c.Admin, c.Listen) {
