@@ -13,6 +13,7 @@ func deployment(podAndContainer string) string {
 // What cannot be done is refused with document and line, and with what to do.
 func TestRefusals(t *testing.T) {
 	const fenced = "      containers:\n      - name: t\n        ports: [{containerPort: 3000}]\n"
+	const stdio = "      containers:\n      - name: t\n        command: [t]\n"
 	const user = "        securityContext: {runAsUser: 1000}\n"
 	for _, c := range []struct {
 		name, in string
@@ -36,6 +37,10 @@ func TestRefusals(t *testing.T) {
 		{"taken port", "kind: Pod\nspec:\n  containers:\n  - name: a\n    ports:\n    - containerPort: 15081\n", "", "line 6: the gate needs port 15081 itself"},
 		{"taken port of another", "kind: Pod\nspec:\n  initContainers:\n  - name: s\n    ports: [{containerPort: 15080}]\n  containers:\n  - name: a\n", "", "line 5: the gate needs port 15080 itself"},
 		{"taken volume", "kind: Pod\nspec:\n  volumes:\n  - emptyDir: {}\n    name: sidegate-run\n  containers:\n  - name: a\n", "", "line 5: the gate needs the name sidegate-run"},
+		{"taken mount", deployment(stdio + "        volumeMounts:\n        - name: data\n          mountPath: /sidegate/\n"), "", "line 14: container t mounts data at /sidegate/, and the gate needs /sidegate there for a volume of its own; mount it elsewhere"},
+		{"further in", deployment(stdio + "        volumeMounts:\n        - {name: a, mountPath: /sidegate-data}\n        - {name: b, mountPath: /sidegate/data}\n"), Hardened, "line 14: container t mounts b at /sidegate/data, and the gate needs /sidegate there"},
+		{"taken socket", deployment(stdio + "        volumeMounts: [{name: run, mountPath: /run/../run/sidegate}]\n"), Hardened, "line 12: container t mounts run at /run/../run/sidegate, and the gate needs /run/sidegate there"},
+		{"taken configuration", strings.Replace(deployment(stdio+"        volumeMounts: [{name: etc, mountPath: /etc/sidegate}]\n"), `"true"`, "t, sidegate/config: c", 1), "", "line 12: container t mounts etc at /etc/sidegate, and the gate needs /etc/sidegate there"},
 		{"profile", deployment(fenced), Wrapped, "line 10: the profile wrapped is for a tool server that speaks stdio, and container t has port 3000; give another --profile"},
 		{"profile of stdio", deployment("      containers:\n      - name: t\n        command: [t]\n"), Fenced, "line 10: the profile fenced is for a tool server that listens, and container t has no port"},
 		{"no user", deployment(fenced), "", "line 10: the fence tells the tool server from the gate by its user, and the image's is not known here: set securityContext.runAsUser of container t"},
@@ -73,6 +78,24 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("with an error came %q and %q", out, notes)
 			}
 		})
+	}
+}
+
+// What the gate does not mount in the container may be the tool server's.
+func TestFreeMounts(t *testing.T) {
+	for profile, at := range map[Profile]string{Wrapped: "/run/sidegate", Hardened: "/etc/sidegate"} {
+		in := deployment("      containers:\n      - name: t\n        command: [t]\n        volumeMounts: [{name: a, mountPath: /sidegate2}, {name: b, mountPath: " + at + "}]\n")
+		o := options(nil)
+		o.Profile = profile
+		out, _, err := Inject([]byte(in), o)
+		if err != nil {
+			t.Errorf("%s: %v", profile, err)
+			continue
+		}
+		back, _, err := Remove(out)
+		if err != nil || string(back) != in {
+			t.Errorf("%s: remove: %v\n%s", profile, err, back)
+		}
 	}
 }
 

@@ -20,7 +20,6 @@ func (b *builder) hardened() error {
 	b.first(b.spec(), "initContainers", []container{b.copier(), gate})
 	b.first(b.spec(), "volumes", append([]volume{binaryVolume(), {Name: between.Name, EmptyDir: &emptyDir{"1Mi"}}}, b.configVolumes()...))
 	b.hook(stay())
-	b.first(b.tool(), "volumeMounts", []mount{binaryMount(), between})
 	b.endings()
-	return nil
+	return b.mount(binaryMount(), between)
 }

@@ -14,12 +14,11 @@ func (b *builder) wrapped() error {
 	b.first(b.tool(), "ports", gatePorts())
 	b.probes()
 	b.hook(drain(copied))
-	b.first(b.tool(), "volumeMounts", append([]mount{binaryMount()}, b.configMounts()...))
 	b.endings()
 	if b.of("resources", "limits", "memory") != nil {
 		b.remark("the gate lives within the container's memory limit: raise it by %s", memoryLimit)
 	}
-	return nil
+	return b.mount(append([]mount{binaryMount()}, b.configMounts()...)...)
 }
 
 // probes are the gate's where the container has none of the kind.
