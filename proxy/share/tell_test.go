@@ -7,15 +7,21 @@ import (
 	"time"
 )
 
+// crowd joins as many clients as are told something beside the link's reader, and
+// returns them with the server of their link.
+func (b *bed) crowd() ([]*client, *server) {
+	all := make([]*client, 3*few+1)
+	for i := range all {
+		all[i] = b.join("", fmt.Sprint(i), `{}`)
+	}
+	return all, b.server(1)
+}
+
 // TestTellMany: an answer does not wait until a crowd has been told something;
 // all are told, once.
 func TestTellMany(t *testing.T) {
 	in(t, Options{}, func(t *testing.T, b *bed) {
-		all := make([]*client, 3*few+1)
-		for i := range all {
-			all[i] = b.join("", fmt.Sprint(i), `{}`)
-		}
-		s := b.server(1)
+		all, s := b.crowd()
 		call := all[0].tool("0")
 		s.says(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
 		s.says(`{"jsonrpc":"2.0","id":2,"result":{"for":"one"}}`)
@@ -52,11 +58,7 @@ func heard(all []*client) (n int) {
 // first what many are being told.
 func TestTellInOrder(t *testing.T) {
 	in(t, Options{}, func(t *testing.T, b *bed) {
-		all := make([]*client, 3*few+1)
-		for i := range all {
-			all[i] = b.join("", fmt.Sprint(i), `{}`)
-		}
-		s := b.server(1)
+		all, s := b.crowd()
 		const callers = 16
 		legs := make([]*leg, callers)
 		for i := range legs {
@@ -98,11 +100,7 @@ const updated = `{"jsonrpc":"2.0","method":"notifications/resources/updated","pa
 // it said before; they hear all of it, in order.
 func TestTellMuch(t *testing.T) {
 	in(t, Options{}, func(t *testing.T, b *bed) {
-		all := make([]*client, 3*few+1)
-		for i := range all {
-			all[i] = b.join("", fmt.Sprint(i), `{}`)
-		}
-		s := b.server(1)
+		all, s := b.crowd()
 		call := all[0].tool("0")
 		want := make([]string, 50)
 		began := time.Now()
