@@ -1,9 +1,12 @@
 package rawio
 
 import (
+	"errors"
+	"io"
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // Conn is a connection over a descriptor.
@@ -39,6 +42,48 @@ func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.calls.Write(p)
 	return n, c.named("write", err)
 }
+
+// ReadNow reads what has come, without waiting for it: EAGAIN, where nothing has.
+// Deadlines are not for it.
+func (c *Conn) ReadNow(p []byte) (n int, err error) {
+	if failed := c.raw.Control(func(fd uintptr) { n, err = again(sysRead, fd, p) }); failed != nil {
+		return 0, failed
+	}
+	if n == 0 && err == nil && len(p) > 0 {
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+// WriteNow writes as much of p as the system takes at once, and returns how much
+// that was. What is wrong shows when the rest is written.
+func (c *Conn) WriteNow(p []byte) (n int) {
+	_ = c.raw.Control(func(fd uintptr) { n, _ = again(sysWrite, fd, p) })
+	return n
+}
+
+// WriteBuffers writes bufs and uses them up, in one system call where it can.
+func (c *Conn) WriteBuffers(bufs *net.Buffers) (n int64, err error) {
+	_, err = c.out.slowly(func([]byte) (int, error) {
+		n, err = bufs.WriteTo(c.Conn)
+		return 0, err
+	}, nil)
+	return n, err
+}
+
+// SetDeadline is that of a net.Conn, as are the next two, but for what is said at
+// deadline.
+func (c *Conn) SetDeadline(t time.Time) error { return errors.Join(c.in.due.set(t), c.out.due.set(t)) }
+
+// SetReadDeadline is SetDeadline for reads.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.in.due.set(t) }
+
+// SetWriteDeadline is SetDeadline for writes.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.out.due.set(t) }
+
+// SyscallConn gives the descriptor to look at. To wait for it is for Read and
+// Write, which alone know the deadlines.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
 
 // named gives what the system says the form in which package net has it.
 func (c *Conn) named(op string, err error) error {

@@ -10,3 +10,7 @@ import "syscall"
 
 func sysRead(fd uintptr, p []byte) (int, error)  { return syscall.Read(int(fd), p) }
 func sysWrite(fd uintptr, p []byte) (int, error) { return syscall.Write(int(fd), p) }
+func sysPeek(fd uintptr, p []byte) (int, error) {
+	n, _, err := syscall.Recvfrom(int(fd), p, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return n, err
+}

@@ -3,11 +3,13 @@
 // whoever is in it for 20 µs and wakes a thread to go on with. A write to a
 // local socket is often that long, since it does the receiver's part as well,
 // and then costs two changes of threads that nobody needed: it would have been
-// over by itself. A descriptor that does not block cannot stay in the call.
+// over by itself. A descriptor that does not block cannot stay in the call. Nor is
+// the runtime told of a deadline before a call has to wait.
 //
 // The package knows descriptors, and neither what goes over them nor whose they
 // are. Waiting is left to the runtime's poller, so deadlines and Close do what
-// they do elsewhere. It imports nothing of ours.
+// they do elsewhere, for calls by this package: who has a descriptor by it must
+// not wait for it in another way. It imports nothing of ours.
 package rawio
 
 import (
@@ -15,6 +17,7 @@ import (
 	"io"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // most is the number of bytes up to which a call is soon over. What is larger
@@ -24,42 +27,61 @@ const most = 64 << 10
 // calls are the two ways of one descriptor.
 type calls struct {
 	raw  syscall.RawConn
-	slow io.ReadWriter // the same descriptor, the ordinary way
+	slow ordinary
 
 	in, out call
 }
 
-func (c *calls) init(raw syscall.RawConn, slow io.ReadWriter) {
+// ordinary is a descriptor with the calls of package net or os.
+type ordinary interface {
+	io.ReadWriter
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
+}
+
+func (c *calls) init(raw syscall.RawConn, slow ordinary) {
 	c.raw, c.slow = raw, slow
 	c.in.try, c.out.try = c.in.read, c.out.write // made once: a call allocates nothing
+	c.in.due.init(slow.SetReadDeadline)
+	c.out.due.init(slow.SetWriteDeadline)
 }
 
 // Read is that of an io.Reader.
 func (c *calls) Read(p []byte) (int, error) {
 	if len(p) == 0 || len(p) > most {
-		return c.slow.Read(p)
+		return c.in.slowly(c.slow.Read, p)
 	}
-	n, failed, err := c.in.do(c.raw.Read, p)
-	switch {
-	case err != nil: // the deadline, or it is closed: the ordinary way has the words for it
-		return c.slow.Read(p)
-	case failed == nil && n == 0:
-		return 0, io.EOF
+	for {
+		n, failed, err := c.in.do(c.raw.Read, p)
+		switch {
+		case err != nil && c.in.due.early(err):
+		case err != nil: // the deadline, or it is closed: the ordinary way has the words for it
+			return c.in.slowly(c.slow.Read, p)
+		case failed == nil && n == 0:
+			return 0, io.EOF
+		default:
+			return n, failed
+		}
 	}
-	return n, failed
 }
 
 // Write is that of an io.Writer.
 func (c *calls) Write(p []byte) (int, error) {
 	if len(p) == 0 || len(p) > most {
-		return c.slow.Write(p)
+		return c.out.slowly(c.slow.Write, p)
 	}
-	n, failed, err := c.out.do(c.raw.Write, p)
-	if err != nil {
-		more, err := c.slow.Write(p[n:])
-		return n + more, err
+	for written := 0; ; {
+		n, failed, err := c.out.do(c.raw.Write, p[written:])
+		written += n
+		switch {
+		case err != nil && c.out.due.early(err):
+		case err != nil:
+			n, err := c.out.slowly(c.slow.Write, p[written:])
+			return written + n, err
+		default:
+			return written, failed
+		}
 	}
-	return n, failed
 }
 
 // call is one direction.
@@ -69,6 +91,8 @@ type call struct {
 	p      []byte
 	n      int
 	failed error
+	waits  bool
+	due    deadline
 }
 
 // do lets way, which waits whenever try could not get on, call try with p.
@@ -78,12 +102,35 @@ func (c *call) do(way func(func(uintptr) bool) error, p []byte) (n int, failed, 
 	c.p, c.n, c.failed = p, 0, nil
 	err = way(c.try)
 	c.p = nil
+	if c.waits {
+		c.waits = false
+		c.due.rest()
+	}
 	return c.n, c.failed, err
+}
+
+// slowly does what in the ordinary way.
+func (c *call) slowly(what func([]byte) (int, error), p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.due.wait(true)
+	defer c.due.rest()
+	return what(p)
+}
+
+// over tells whether the call is, or else waits.
+func (c *call) over() bool {
+	if !errors.Is(c.failed, syscall.EAGAIN) {
+		return true
+	}
+	c.waits = true
+	c.due.wait(false)
+	return false
 }
 
 func (c *call) read(fd uintptr) bool {
 	c.n, c.failed = again(sysRead, fd, c.p)
-	return !errors.Is(c.failed, syscall.EAGAIN)
+	return c.over()
 }
 
 // write goes on until everything is written, as an io.Writer must.
@@ -93,7 +140,7 @@ func (c *call) write(fd uintptr) bool {
 		n, c.failed = again(sysWrite, fd, c.p[c.n:])
 		c.n += n
 	}
-	return !errors.Is(c.failed, syscall.EAGAIN)
+	return c.over()
 }
 
 // again does what a signal has interrupted once more.
@@ -107,4 +154,12 @@ func again(what func(uintptr, []byte) (int, error), fd uintptr, p []byte) (n int
 			return 0, err
 		}
 	}
+}
+
+// Silent tells whether nothing has come on fd, a socket, and the other end has
+// neither closed nor broken it.
+func Silent(fd uintptr) bool {
+	var b [1]byte
+	_, err := sysPeek(fd, b[:])
+	return errors.Is(err, syscall.EAGAIN)
 }

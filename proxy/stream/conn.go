@@ -150,7 +150,7 @@ func (c *Conn) write(bufs net.Buffers, t *turn) error {
 		if err := c.socket.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 			return err
 		}
-		if _, err := piece.WriteTo(c.socket.Conn); err != nil {
+		if err := c.socket.writeBuffers(piece); err != nil {
 			return err
 		}
 		bufs = rest

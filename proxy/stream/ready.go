@@ -2,7 +2,6 @@ package stream
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -66,7 +65,7 @@ func (s *Socket) watchWith(p *poll.Poller) {
 	if p == nil || s.quiet != nil {
 		return
 	}
-	c, ok := s.Conn.(syscall.Conn)
+	c, ok := s.Conn.(quick)
 	if !ok {
 		return
 	}
@@ -74,7 +73,7 @@ func (s *Socket) watchWith(p *poll.Poller) {
 	if err != nil {
 		return // it is closed, as whoever reads from it finds
 	}
-	q := &quiet{socket: s, poller: p, raw: raw}
+	q := &quiet{socket: s, poller: p, conn: c, raw: raw}
 	q.watched.Ready = q.readable
 	s.quiet = q
 }
@@ -84,7 +83,8 @@ func (s *Socket) watchWith(p *poll.Poller) {
 type quiet struct {
 	socket  *Socket
 	poller  *poll.Poller
-	raw     syscall.RawConn
+	conn    quick
+	raw     syscall.RawConn // of conn
 	watched poll.Watched
 
 	mu     sync.Mutex
@@ -168,7 +168,7 @@ func (q *quiet) came() (then func(error), err error) {
 		return nil, nil
 	}
 	n, err := q.read()
-	if n == 0 && (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)) {
+	if n == 0 && errors.Is(err, unix.EAGAIN) {
 		if err = q.poller.Watch(q.raw, &q.watched); err == nil {
 			return nil, nil
 		}
@@ -179,20 +179,9 @@ func (q *quiet) came() (then func(error), err error) {
 // read reads what is there, without waiting for it.
 func (q *quiet) read() (n int, err error) {
 	chunk := make([]byte, firstRead)
-	failed := q.raw.Read(func(fd uintptr) bool {
-		n, err = unix.Read(int(fd), chunk)
-		return true
-	})
-	switch {
-	case failed != nil:
-		return 0, failed
-	case err != nil:
-		return 0, err
-	case n == 0:
-		return 0, io.EOF
-	}
+	n, err = q.conn.ReadNow(chunk)
 	q.socket.unread = append(q.socket.unread, chunk[:n]...)
-	return n, nil
+	return n, err
 }
 
 // writeNow writes as much of b as the system takes at once, and returns how much
@@ -201,11 +190,7 @@ func (s *Socket) writeNow(b []byte) (n int) {
 	if s.quiet == nil {
 		return 0
 	}
-	_ = s.quiet.raw.Write(func(fd uintptr) bool {
-		n, _ = unix.Write(int(fd), b)
-		return true
-	})
-	return max(n, 0)
+	return s.quiet.conn.WriteNow(b)
 }
 
 // close ends the wait with the connection.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"sidegate/proxy/rawio"
@@ -13,10 +14,9 @@ import (
 // HTTP server, which reads requests from it, and a Conn, which holds it while
 // an answer takes long. What one has read too far it gives back with unread.
 type Socket struct {
-	net.Conn
-	quick  net.Conn // the same, for what is small
-	unread []byte   // read before and not yet used; only the present reader touches it
-	quiet  *quiet   // waits without a goroutine, nil where that is not to be had
+	net.Conn        // with the calls of rawio, where it has a descriptor
+	unread   []byte // read before and not yet used; only the present reader touches it
+	quiet    *quiet // waits without a goroutine, nil where that is not to be had
 
 	closing sync.Once
 	closed  func()
@@ -24,16 +24,24 @@ type Socket struct {
 	drain   int64 // bytes that Close reads on for
 }
 
+// quick is what a connection with a descriptor can do besides.
+type quick interface {
+	syscall.Conn
+	ReadNow(p []byte) (int, error)
+	WriteNow(p []byte) int
+	WriteBuffers(bufs *net.Buffers) (int64, error)
+}
+
 // NewSocket wraps an accepted connection. closed is called once, when the
 // connection is closed by whichever user has it last.
 func NewSocket(c net.Conn, closed func()) *Socket {
-	return &Socket{Conn: c, quick: rawio.NewConn(c), closed: closed}
+	return &Socket{Conn: rawio.NewConn(c), closed: closed}
 }
 
 // Read gives out what was unread first.
 func (s *Socket) Read(p []byte) (int, error) {
 	if len(s.unread) == 0 {
-		return s.quick.Read(p)
+		return s.Conn.Read(p)
 	}
 	n := copy(p, s.unread)
 	if s.unread = s.unread[n:]; len(s.unread) == 0 {
@@ -42,8 +50,15 @@ func (s *Socket) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write is that of a net.Conn.
-func (s *Socket) Write(p []byte) (int, error) { return s.quick.Write(p) }
+// writeBuffers writes all of bufs and uses them up.
+func (s *Socket) writeBuffers(bufs net.Buffers) error {
+	if q, ok := s.Conn.(quick); ok {
+		_, err := q.WriteBuffers(&bufs)
+		return err
+	}
+	_, err := bufs.WriteTo(s.Conn)
+	return err
+}
 
 // Drain makes Close read on for a while, at most limit bytes, for a client that
 // is still sending what was refused. A connection that is closed with unread

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 
 	"sidegate/limits"
 	"sidegate/proxy/poll"
+	"sidegate/proxy/rawio"
 	"sidegate/proxy/wire"
 )
 
@@ -420,30 +420,20 @@ func TestPipelinedRequestIsGivenBack(t *testing.T) {
 // A lag is a connection whose writes are done long before they return, as
 // where a busy machine lets others go first.
 type lag struct {
-	net.Conn
+	*rawio.Conn
 	returns chan struct{}
 }
 
-func (l lag) Write(p []byte) (int, error) {
-	n, err := l.Conn.Write(p)
+func (l lag) WriteBuffers(bufs *net.Buffers) (int64, error) {
+	n, err := l.Conn.WriteBuffers(bufs)
 	<-l.returns
 	return n, err
 }
 
-func (l lag) SyscallConn() (syscall.RawConn, error) {
-	raw, err := l.Conn.(syscall.Conn).SyscallConn()
-	return rawLag{raw, l.returns}, err
-}
-
-type rawLag struct {
-	syscall.RawConn
-	returns chan struct{}
-}
-
-func (l rawLag) Write(f func(fd uintptr) bool) error {
-	err := l.RawConn.Write(f)
+func (l lag) WriteNow(p []byte) int {
+	n := l.Conn.WriteNow(p)
 	<-l.returns
-	return err
+	return n
 }
 
 // TestNextRequestBeforeTheWriterKnows: a client that has its answer sends its
@@ -460,8 +450,9 @@ func TestNextRequestBeforeTheWriterKnows(t *testing.T) {
 func nextRequestBeforeTheWriterKnows(t *testing.T, watched bool) {
 	b := newBench(t, nil)
 	client, server := tcpPair(t)
-	slow := lag{server, make(chan struct{})}
-	socket := NewSocket(slow, func() {})
+	socket := NewSocket(server, func() {})
+	slow := lag{socket.Conn.(*rawio.Conn), make(chan struct{})}
+	socket.Conn = slow
 	defer socket.Close()
 	if watched {
 		socket.watchWith(b.poller)

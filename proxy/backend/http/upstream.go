@@ -7,8 +7,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"sidegate/proxy/rawio"
 )
 
@@ -36,11 +34,7 @@ func newUpstream(conn, socket net.Conn) *upstream {
 	if s, ok := socket.(syscall.Conn); ok {
 		u.raw, _ = s.SyscallConn()
 	}
-	u.look = func(fd uintptr) {
-		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds[:], 0)
-		u.quiet = n == 0 && err == nil
-	}
+	u.look = func(fd uintptr) { u.quiet = rawio.Silent(fd) }
 	return u
 }
 
