@@ -43,23 +43,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, c.named("write", err)
 }
 
-// ReadNow reads what has come, without waiting for it: EAGAIN, where nothing has.
-// Deadlines are not for it.
+// ReadNow reads what has come, without waiting for it: EAGAIN, where nothing has,
+// or somebody else is reading. Deadlines are not for it.
 func (c *Conn) ReadNow(p []byte) (n int, err error) {
-	if failed := c.raw.Control(func(fd uintptr) { n, err = again(sysRead, fd, p) }); failed != nil {
-		return 0, failed
-	}
+	n, err = c.in.now(c.raw, p)
 	if n == 0 && err == nil && len(p) > 0 {
 		return 0, io.EOF
 	}
 	return n, err
-}
-
-// WriteNow writes as much of p as the system takes at once, and returns how much
-// that was. What is wrong shows when the rest is written.
-func (c *Conn) WriteNow(p []byte) (n int) {
-	_ = c.raw.Control(func(fd uintptr) { n, _ = again(sysWrite, fd, p) })
-	return n
 }
 
 // WriteBuffers writes bufs and uses them up, in one system call where it can.

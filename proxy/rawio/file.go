@@ -53,6 +53,14 @@ func (f *File) Write(p []byte) (int, error) {
 	return n, f.named("write", err)
 }
 
+// WriteNow is that of a Conn; it writes nothing to a file that may block.
+func (f *File) WriteNow(p []byte) int {
+	if !f.quick {
+		return 0
+	}
+	return f.calls.WriteNow(p)
+}
+
 // Close is that of an os.File.
 func (f *File) Close() error { return f.file.Close() }
 

@@ -42,6 +42,8 @@ type ordinary interface {
 func (c *calls) init(raw syscall.RawConn, slow ordinary) {
 	c.raw, c.slow = raw, slow
 	c.in.try, c.out.try = c.in.read, c.out.write // made once: a call allocates nothing
+	c.in.once = func(fd uintptr) { c.in.n, c.in.failed = again(sysRead, fd, c.in.p) }
+	c.out.once = func(fd uintptr) { c.out.n, c.out.failed = again(sysWrite, fd, c.out.p) }
 	c.in.due.init(slow.SetReadDeadline)
 	c.out.due.init(slow.SetWriteDeadline)
 }
@@ -84,10 +86,19 @@ func (c *calls) Write(p []byte) (int, error) {
 	}
 }
 
+// WriteNow writes as much of p as the system takes at once, and returns how much
+// that was: nothing, where somebody else is writing. What is wrong shows when the
+// rest is written. Deadlines are not for it.
+func (c *calls) WriteNow(p []byte) int {
+	n, _ := c.out.now(c.raw, p)
+	return n
+}
+
 // call is one direction.
 type call struct {
 	mu     sync.Mutex // as in package net, anybody may call; one does at a time
 	try    func(fd uintptr) (done bool)
+	once   func(fd uintptr) // try, but for waiting
 	p      []byte
 	n      int
 	failed error
@@ -107,6 +118,21 @@ func (c *call) do(way func(func(uintptr) bool) error, p []byte) (n int, failed, 
 		c.due.rest()
 	}
 	return c.n, c.failed, err
+}
+
+// now does what does not wait, neither for the system nor for who does wait.
+func (c *call) now(raw syscall.RawConn, p []byte) (n int, err error) {
+	if !c.mu.TryLock() {
+		return 0, syscall.EAGAIN
+	}
+	defer c.mu.Unlock()
+	c.p, c.n, c.failed = p, 0, nil
+	err = raw.Control(c.once)
+	c.p = nil
+	if err == nil {
+		err = c.failed
+	}
+	return c.n, err
 }
 
 // slowly does what in the ordinary way.

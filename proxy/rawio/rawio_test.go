@@ -241,11 +241,16 @@ func TestAllocations(t *testing.T) {
 			if _, err := p.out.Write(b); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.ReadFull(p.in, b); err != nil {
-				t.Fatal(err)
+			if n := p.out.(interface{ WriteNow([]byte) int }).WriteNow(b); n != len(b) {
+				t.Fatal("it was not taken at once")
+			}
+			for range 2 {
+				if _, err := io.ReadFull(p.in, b); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}); n > 0 {
-			t.Errorf("%v allocations for a write and a read", n)
+			t.Errorf("%v allocations for two writes and two reads", n)
 		}
 	})
 }

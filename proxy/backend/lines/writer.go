@@ -1,6 +1,7 @@
 package lines
 
 import (
+	"bytes"
 	"io"
 	"runtime"
 	"sync"
@@ -29,11 +30,17 @@ const (
 // once Init has returned.
 type Writer struct {
 	file  io.WriteCloser
-	limit int         // bytes
-	spawn func()      // starts flush on a goroutine of the connection
+	quick quick // file, nil where it cannot do that
+	limit int   // bytes
+	work  *sync.WaitGroup
+	begin func()      // starts to flush on a goroutine that must not wait
+	spawn func()      // flushes on a goroutine of the connection
 	fail  func(error) // ends the connection
 
-	broken bool // a write has failed; flush's own
+	// Of whoever is writing.
+	broken bool           // a write has failed
+	left   []*wire.Buffer // messages that begin has left
+	owed   []byte         // bytes before them: of a message that is half written
 
 	mu       sync.Mutex
 	room     sync.Cond // something was written, or no more may be sent
@@ -46,24 +53,27 @@ type Writer struct {
 	shut     bool           // file is closed
 }
 
+// quick is a file that can be written without waiting.
+type quick interface {
+	// WriteNow returns how much was taken at once, 0 where anything is wrong.
+	WriteNow(p []byte) int
+}
+
 // Init makes w write to file, which it closes once when it is done with it.
 // limit bounds the bytes of memory in messages that wait; a message that is
 // larger still fits when nothing else waits. The goroutine that writes is
 // counted in work. fail is called, at most once, when a write has failed that
 // was not ended by Close.
 func (w *Writer) Init(file io.WriteCloser, limit int, work *sync.WaitGroup, fail func(error)) {
-	w.file = file
-	w.limit = limit
-	w.fail = fail
+	w.file, w.limit, w.work, w.fail = file, limit, work, fail
+	w.quick, _ = file.(quick)
 	w.room.L = &w.mu
-	flush := func() { // made once, so that starting it allocates nothing
+	w.begin = w.writeSome // made once, so that a start allocates nothing
+	flush := func() {
 		defer work.Done()
 		w.flush()
 	}
-	w.spawn = func() {
-		work.Add(1)
-		go flush()
-	}
+	w.spawn = func() { go flush() }
 }
 
 // Send queues msg and sees to it that it is written, with a newline; it never
@@ -107,16 +117,66 @@ func (w *Writer) add(msg *wire.Buffer) error {
 	w.queue = append(w.queue, msg)
 	if !w.writing {
 		w.writing = true
-		w.spawn()
+		w.start(msg.Host)
 	}
 	return nil
+}
+
+// start has what is queued written: by the goroutine on which the message came
+// where that lends itself, since a change of goroutines wakes a thread; else by
+// one of the connection's. w.mu is held.
+func (w *Writer) start(host *wire.Host) {
+	w.work.Add(1)
+	if w.quick == nil || !host.Take(w.begin) {
+		w.spawn()
+	}
+}
+
+// writeSome writes what the other side takes at once, on a goroutine that must
+// not wait. The rest is for one that may.
+func (w *Writer) writeSome() {
+	runtime.Gosched() // see flush
+	w.left = w.take()
+	if !w.broken {
+		w.writeNow()
+	}
+	if w.left == nil && w.owed == nil {
+		more := w.take()
+		if more == nil { // and from here on somebody else may be writing
+			w.work.Done()
+			return
+		}
+		w.left = more
+	}
+	w.spawn()
+}
+
+// writeNow writes what is left, if it goes out in one small write.
+func (w *Writer) writeNow() {
+	n, size := small(w.left)
+	if n < len(w.left) {
+		return
+	}
+	batch := w.join(w.left, size)
+	defer batch.Release()
+	if written := w.quick.WriteNow(batch.B); written < len(batch.B) {
+		w.owed = bytes.Clone(batch.B[written:])
+	}
+	w.release(w.left)
+	w.left = nil
 }
 
 // flush writes until the queue is empty. It gives way first: whoever is ready to
 // send something does, and it goes out in the same write.
 func (w *Writer) flush() {
-	runtime.Gosched()
-	for messages := w.take(); messages != nil; messages = w.take() {
+	messages := w.left
+	w.left = nil
+	w.payOff()
+	if messages == nil {
+		runtime.Gosched()
+		messages = w.take()
+	}
+	for ; messages != nil; messages = w.take() {
 		for len(messages) > 0 {
 			n, err := len(messages), error(nil)
 			if !w.broken {
@@ -128,6 +188,18 @@ func (w *Writer) flush() {
 			w.release(messages[:n])
 			messages = messages[n:]
 		}
+	}
+}
+
+// payOff writes the rest of what is half written.
+func (w *Writer) payOff() {
+	owed := w.owed
+	w.owed = nil
+	if len(owed) == 0 || w.broken {
+		return
+	}
+	if _, err := w.file.Write(owed); err != nil {
+		w.failed(err)
 	}
 }
 
@@ -184,22 +256,34 @@ func (w *Writer) release(messages []*wire.Buffer) {
 // write writes the first n messages: as many small ones as go into a batch, or
 // a single one from its own buffer.
 func (w *Writer) write(messages []*wire.Buffer) (n int, err error) {
-	size := 0
+	n, size := small(messages)
+	if n < 2 {
+		return 1, w.writeOne(messages[0])
+	}
+	batch := w.join(messages[:n], size)
+	defer batch.Release()
+	_, err = w.file.Write(batch.B)
+	return n, err
+}
+
+// small tells how many of the first messages go into one batch, and how large it
+// will be.
+func small(messages []*wire.Buffer) (n, size int) {
 	for n < len(messages) && len(messages[n].B) < directSize && size+len(messages[n].B) < batchSize {
 		size += len(messages[n].B) + 1
 		n++
 	}
-	if n < 2 {
-		return 1, w.writeOne(messages[0])
-	}
+	return n, size
+}
+
+// join returns messages in one buffer.
+func (w *Writer) join(messages []*wire.Buffer, size int) *wire.Buffer {
 	batch := wire.Acquire(size)
-	defer batch.Release()
-	for _, msg := range messages[:n] {
+	for _, msg := range messages {
 		batch.B = append(batch.B, msg.B...)
 		batch.B = append(batch.B, '\n')
 	}
-	_, err = w.file.Write(batch.B)
-	return n, err
+	return batch
 }
 
 var newline = []byte{'\n'}

@@ -24,6 +24,7 @@ func (f *Frontend) PostModern(r *Request) *refusal.Refusal {
 	defer f.options.Keeper.Done()
 	c := r.Calls.NewCall()
 	st := stream.NewSingle(f.options.Single, c.Leave)
+	defer st.Host().Serve() // in any case: others may wait for what it took
 	r.Body.Host = st.Host()
 	refused := c.Start(share.Caller{Principal: r.Principal, HTTP: true}, st, nil, flat(r.Body, r.Env), r.Env)
 	st.Host().Serve()

@@ -113,7 +113,11 @@ func (f *Frontend) initialize(r *Request) *refusal.Refusal {
 	f.options.Keeper.Begin()
 	defer f.options.Keeper.Done()
 	st := s.Outbox().Open(1)
-	if refused := s.Initialize(st, flat(r.Body, r.Env), r.Env); refused != nil {
+	defer st.Host().Serve() // in any case: others may wait for what it took
+	r.Body.Host = st.Host()
+	refused = s.Initialize(st, flat(r.Body, r.Env), r.Env)
+	st.Host().Serve()
+	if refused != nil {
 		r.Sessions.End(s, refused)
 		return refused
 	}
@@ -126,6 +130,7 @@ func (f *Frontend) call(r *Request, s *session.Session) *refusal.Refusal {
 	f.options.Keeper.Begin()
 	defer f.options.Keeper.Done()
 	st := s.Outbox().Open(1)
+	defer st.Host().Serve() // in any case: others may wait for what it took
 	r.Body.Host = st.Host()
 	refused := s.Call(st, flat(r.Body, r.Env), r.Env)
 	st.Host().Serve()
