@@ -75,71 +75,18 @@ type Pool struct {
 	warm    []*member // oldest first
 	counts  [states]int
 	waiters []chan struct{}
-	sure    time.Time // when a connection that was only tried has come about
+	sure    time.Time   // when a connection that was only tried has come about
+	taken   time.Time   // when a warm link was taken last
+	quiet   *time.Timer // wakes Run when none was taken for a while
 	health
 }
 
 // NewPool makes a pool without links. Run keeps it warm.
 func NewPool(b backend.Backend, o PoolOptions) *Pool {
-	p := &Pool{backend: b, options: o, kick: make(chan struct{}, 1), members: make(map[*Link]*member)}
+	p := &Pool{backend: b, options: o, kick: make(chan struct{}, 1), members: make(map[*Link]*member), quiet: time.NewTimer(rest)}
 	p.open, p.openStop = context.WithCancel(context.Background())
 	p.hard, p.hardStop = context.WithCancel(context.Background())
 	return p
-}
-
-// Run starts links ahead of their use until ctx is done.
-func (p *Pool) Run(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	looked := time.Time{}
-	for {
-		if time.Since(looked) >= lookEvery {
-			p.look(ctx)
-			looked = time.Now()
-		}
-		p.refill(ctx)
-		wait := time.NewTimer(p.pause())
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return
-		case <-p.kick:
-		case <-wait.C:
-		case <-tick.C:
-			p.mu.Lock()
-			p.forgive()
-			p.mu.Unlock()
-		}
-		wait.Stop()
-	}
-}
-
-// refill starts links until enough are warm, a start fails, or it is too early
-// after a failure.
-func (p *Pool) refill(ctx context.Context) {
-	for {
-		p.mu.Lock()
-		wanted := p.counts[warm]+p.counts[starting] < p.spare() && p.room() && p.open.Err() == nil && !p.early()
-		if !wanted {
-			p.mu.Unlock()
-			return
-		}
-		m := p.enter()
-		p.mu.Unlock()
-		if p.start(ctx, m, warm) != nil {
-			return
-		}
-	}
-}
-
-// pause is how long Run has nothing to do, unless it is kicked.
-func (p *Pool) pause() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.early() {
-		return time.Until(p.next)
-	}
-	return time.Minute
 }
 
 // room tells whether one more link may be started. p.mu is held.
@@ -264,7 +211,7 @@ func (p *Pool) choose(woken bool) (choice, error) {
 		m := p.warm[0]
 		p.warm = slices.Delete(p.warm, 0, 1)
 		p.move(m, active)
-		p.rouse()
+		p.replace()
 		return choice{ready: m.link}, nil
 	}
 	if err := p.looping(); err != nil {

@@ -184,8 +184,8 @@ func TestWarm(t *testing.T) {
 	inPool(t, &fake{}, PoolOptions{Warm: 2, MaxLinks: 10, Wait: time.Second}, func(t *testing.T, p *poolTest) {
 		p.wantCounts(t, 0, 2, 0, 0)
 		one := p.take(t)
-		p.wantCounts(t, 0, 2, 1, 0)
-		if starts, _ := p.fake.count(); starts != 3 {
+		p.wantCounts(t, 0, 1, 1, 0)
+		if starts, _ := p.fake.count(); starts != 2 {
 			t.Errorf("%d starts: a warm link was not used", starts)
 		}
 		two := p.take(t)
@@ -194,10 +194,45 @@ func TestWarm(t *testing.T) {
 		}
 		p.End(one, refusal.SessionEnd)
 		p.End(one, refusal.SessionEnd)
+		time.Sleep(rest)
 		p.wantCounts(t, 0, 2, 1, 0)
 		if n := p.restarts.Load(); n != 0 {
 			t.Errorf("%d restarts", n)
 		}
+	})
+}
+
+// TestReplaced: while sessions begin, no link is started in place of those that
+// were taken, unless fewer than half are left.
+func TestReplaced(t *testing.T) {
+	inPool(t, &fake{}, PoolOptions{Warm: 4, MaxLinks: 10, Wait: time.Second}, func(t *testing.T, p *poolTest) {
+		p.wantCounts(t, 0, 4, 0, 0)
+		p.take(t)
+		time.Sleep(rest - time.Nanosecond)
+		p.wantCounts(t, 0, 3, 1, 0)
+		p.End(p.take(t), refusal.SessionEnd) // its end wakes Run
+		time.Sleep(rest - time.Nanosecond)
+		p.wantCounts(t, 0, 2, 1, 0)
+		p.take(t)
+		p.wantCounts(t, 0, 2, 2, 0) // one would be too few
+		time.Sleep(rest - time.Nanosecond)
+		p.wantCounts(t, 0, 2, 2, 0)
+		time.Sleep(time.Nanosecond)
+		p.wantCounts(t, 0, 4, 2, 0)
+	})
+}
+
+// TestOnlyOneWarm: it is replaced like others, and who comes before that has a
+// link started.
+func TestOnlyOneWarm(t *testing.T) {
+	inPool(t, &fake{}, PoolOptions{Warm: 1, MaxLinks: 10, Wait: time.Second}, func(t *testing.T, p *poolTest) {
+		p.wantCounts(t, 0, 1, 0, 0)
+		p.take(t)
+		p.wantCounts(t, 0, 0, 1, 0)
+		p.take(t)
+		p.wantCounts(t, 0, 0, 2, 0)
+		time.Sleep(rest)
+		p.wantCounts(t, 0, 1, 2, 0)
 	})
 }
 
@@ -411,8 +446,10 @@ func TestClose(t *testing.T) {
 	inPool(t, f, PoolOptions{Warm: 1, MaxLinks: 3, Wait: time.Minute}, func(t *testing.T, p *poolTest) {
 		synctest.Wait()
 		p.take(t)
+		time.Sleep(rest)
 		synctest.Wait()
 		p.take(t)
+		time.Sleep(rest)
 		p.wantCounts(t, 1, 0, 2, 0)
 		waiter := make(chan error)
 		go func() {
