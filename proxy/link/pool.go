@@ -207,12 +207,8 @@ func (p *Pool) choose(woken bool) (choice, error) {
 	if len(p.waiters) > 0 && !woken {
 		return choice{freed: p.wait(len(p.waiters))}, nil
 	}
-	if len(p.warm) > 0 {
-		m := p.warm[0]
-		p.warm = slices.Delete(p.warm, 0, 1)
-		p.move(m, active)
-		p.replace()
-		return choice{ready: m.link}, nil
+	if l := p.oldest(); l != nil {
+		return choice{ready: l}, nil
 	}
 	if err := p.looping(); err != nil {
 		if woken {
@@ -224,6 +220,29 @@ func (p *Pool) choose(woken bool) (choice, error) {
 		return choice{fresh: p.enter()}, nil
 	}
 	return choice{freed: p.wait(0)}, nil
+}
+
+// TakeWarm is Take where a link is warm that nobody else waits for, else nil.
+func (p *Pool) TakeWarm() *Link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open.Err() != nil || len(p.waiters) > 0 {
+		return nil
+	}
+	return p.oldest()
+}
+
+// oldest takes the link that has been warm for longest, nil if none is. p.mu is
+// held.
+func (p *Pool) oldest() *Link {
+	if len(p.warm) == 0 {
+		return nil
+	}
+	m := p.warm[0]
+	p.warm = slices.Delete(p.warm, 0, 1)
+	p.move(m, active)
+	p.replace()
+	return m.link
 }
 
 // Full tells whether Take would have to wait for a place.

@@ -236,6 +236,30 @@ func TestOnlyOneWarm(t *testing.T) {
 	})
 }
 
+// TestTakeWarm: it neither starts a link nor overtakes those who wait for one.
+func TestTakeWarm(t *testing.T) {
+	inPool(t, &fake{}, PoolOptions{Warm: 1, MaxLinks: 10, Wait: time.Second}, func(t *testing.T, p *poolTest) {
+		p.wantCounts(t, 0, 1, 0, 0)
+		p.mu.Lock()
+		waits := p.wait(0)
+		p.mu.Unlock()
+		if p.TakeWarm() != nil {
+			t.Error("it has overtaken who waits")
+		}
+		p.unwait(waits)
+		if p.TakeWarm() == nil || p.TakeWarm() != nil {
+			t.Error("one link was warm")
+		}
+		p.wantCounts(t, 0, 0, 1, 0)
+		time.Sleep(rest)
+		p.wantCounts(t, 0, 1, 1, 0)
+		p.Close(context.Background())
+		if p.TakeWarm() != nil {
+			t.Error("taken from a closed pool")
+		}
+	})
+}
+
 func TestCold(t *testing.T) {
 	inPool(t, &fake{}, PoolOptions{MaxLinks: 2, Wait: time.Second}, func(t *testing.T, p *poolTest) {
 		p.wantCounts(t, 0, 0, 0, 0)

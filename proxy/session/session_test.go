@@ -79,8 +79,9 @@ func (b *bench) drop(what string) {
 	b.dropped[what]++
 }
 
-// Take, End and Full make the bench the pool of links.
-func (b *bench) Full() bool { return false }
+// Take, TakeWarm, End and Full make the bench the pool of links.
+func (b *bench) Full() bool           { return false }
+func (b *bench) TakeWarm() *link.Link { return nil }
 
 func (b *bench) Take(context.Context) (*link.Link, error) {
 	l := link.New(&link.Options{CallTimeout: time.Hour, MaxMessage: 1 << 20, Dropped: b.drop}, func(error) {})

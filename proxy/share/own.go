@@ -9,10 +9,18 @@ import (
 	"sidegate/proxy/wire"
 )
 
+// A WarmPool is a Pool that may have links ready; link.Pool is one.
+type WarmPool interface {
+	Pool
+	// TakeWarm is Take where a link is there that nobody else waits for, else
+	// nil. It does not wait.
+	TakeWarm() *link.Link
+}
+
 // Own gives each session a link of its own, which the client initializes
 // itself. It is the isolation "session".
 type Own struct {
-	pool Pool
+	pool WarmPool
 
 	mu     sync.Mutex
 	closed bool
@@ -21,7 +29,7 @@ type Own struct {
 }
 
 // NewOwn makes a sharer that shares nothing.
-func NewOwn(p Pool) *Own { return &Own{pool: p, places: make(map[*own]struct{})} }
+func NewOwn(p WarmPool) *Own { return &Own{pool: p, places: make(map[*own]struct{})} }
 
 // Run waits for ctx; see Sharer.
 func (o *Own) Run(ctx context.Context) {
@@ -55,10 +63,15 @@ type own struct {
 }
 
 // Open leases a link and sends the client's initialize as the client wrote it:
-// the server sees this client's revision and capabilities.
+// the server sees this client's revision and capabilities. A link that is warm
+// has it when Open returns: a change of goroutines would wake a thread.
 func (p *own) Open(c *link.Call, msg *wire.Buffer, env *wire.Envelope) {
-	at := places(env)
 	o := p.sharer
+	if l := o.warm(); l != nil {
+		p.start(l, c, msg, env)
+		return
+	}
+	at := places(env)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
@@ -68,18 +81,51 @@ func (p *own) Open(c *link.Call, msg *wire.Buffer, env *wire.Envelope) {
 	}
 	o.places[p] = struct{}{}
 	o.work.Go(func() {
-		p.start(c, msg, &at)
+		p.wait(c, msg, &at)
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		delete(o.places, p)
 	})
 }
 
-func (p *own) start(c *link.Call, msg *wire.Buffer, env *wire.Envelope) {
-	l, refused := p.lease()
+// warm takes a link that need not be waited for, nil where there is none.
+func (o *Own) warm() *link.Link {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return nil
+	}
+	return o.pool.TakeWarm()
+}
+
+// wait opens the place with a link that is not there yet.
+func (p *own) wait(c *link.Call, msg *wire.Buffer, env *wire.Envelope) {
+	l, err := p.sharer.pool.Take(p.open)
+	if err == nil {
+		p.start(l, c, msg, env)
+		return
+	}
+	msg.Release()
+	c.Refuse(p.notTaken(err))
+}
+
+// notTaken says why there is no link.
+func (p *own) notTaken(err error) *refusal.Refusal {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left != nil {
+		return p.left
+	}
+	return notTaken(err)
+}
+
+// start sends the initialize on a link that was taken for it.
+func (p *own) start(l *link.Link, c *link.Call, msg *wire.Buffer, env *wire.Envelope) {
+	refused := p.lease(l)
 	if refused == nil {
 		refused = l.Call(c, msg, env)
 	} else {
+		p.sharer.pool.End(l, refused)
 		msg.Release()
 	}
 	if refused != nil {
@@ -87,27 +133,18 @@ func (p *own) start(c *link.Call, msg *wire.Buffer, env *wire.Envelope) {
 	}
 }
 
-// lease gets a link. Either side may have ended in the meantime.
-func (p *own) lease() (*link.Link, *refusal.Refusal) {
-	l, err := p.sharer.pool.Take(p.open)
+// lease makes l the session's own. Either side may have ended in the meantime.
+func (p *own) lease(l *link.Link) *refusal.Refusal {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case err != nil && p.left != nil:
-		return nil, p.left
-	case err != nil:
-		return nil, notTaken(err)
-	}
-	refused := p.left
-	if refused == nil && l.Lease(p) != nil {
-		refused = refusal.Start
-	}
-	if refused != nil {
-		p.sharer.pool.End(l, refused)
-		return nil, refused
+	case p.left != nil:
+		return p.left
+	case l.Lease(p) != nil:
+		return refusal.Start
 	}
 	p.link = l
-	return l, nil
+	return nil
 }
 
 // now is the link, nil before there is one.
