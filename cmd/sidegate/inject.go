@@ -31,6 +31,8 @@ none is wrapped. Annotations of the pod, or of what makes it, go before:
   sidegate/transport  stdio, http, sse or websocket
   sidegate/port       where the tool server listens, by number or by name
   sidegate/config     a ConfigMap whose gate.yaml the gate is to read
+  sidegate/max-links  the gate's --max-links: how many processes of a stdio tool
+                      server, one for each session, there may be
 `
 
 const injectUsage = `

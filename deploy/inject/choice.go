@@ -27,6 +27,7 @@ const (
 	annotationPort      = "sidegate/port"      // where the tool server listens
 	annotationTransport = "sidegate/transport" // stdio, http, sse or websocket
 	annotationConfig    = "sidegate/config"    // a ConfigMap whose gate.yaml the gate reads
+	annotationLinks     = "sidegate/max-links" // the gate's --max-links
 )
 
 // defaultContainer is the annotation by which kubectl tells the container that
@@ -49,6 +50,7 @@ type choice struct {
 	transport string
 	port      int    // where the tool server listens; 0 with stdio
 	config    string // the name of a ConfigMap, or ""
+	links     int    // the gate's --max-links; 0: it is not for inject to say
 }
 
 // plan makes the edits for one workload, and says what they come to.
@@ -99,7 +101,7 @@ func (w *workload) choose(o *Options) (*choice, error) {
 		return nil, c.errorf(c.tool(), "the profile %s is for a tool server that %s, and %s; give another --profile, or the annotations %s and %s",
 			c.profile, map[bool]string{true: "listens", false: "speaks stdio"}[c.profile == Fenced], c.why(), annotationTransport, annotationPort)
 	}
-	return c, nil
+	return c, c.chooseLinks()
 }
 
 // tool is where the tool server's container stands.

@@ -34,6 +34,7 @@ func TestRefusals(t *testing.T) {
 		{"port", "kind: Pod\nmetadata:\n  annotations: {sidegate/port: http}\nspec:\n  containers:\n  - name: a\n", "", `line 3: sidegate/port is "http"; it must be the port, or a name`},
 		{"gate's port", "kind: Pod\nmetadata:\n  annotations: {sidegate/port: \"15080\"}\nspec:\n  containers:\n  - name: a\n", "", `line 3: sidegate/port is "15080"`},
 		{"ports", "kind: Pod\nspec:\n  containers:\n  - name: a\n    ports: [{containerPort: 1}, {containerPort: 2}]\n", "", "line 4: container a has 2 ports: say in the annotation sidegate/port"},
+		{"links", "kind: Pod\nmetadata:\n  annotations:\n    sidegate/max-links: \"0\"\nspec:\n  containers:\n  - name: a\n    command: [a]\n", "", `line 4: sidegate/max-links is "0"; it must be how many processes`},
 		{"taken port", "kind: Pod\nspec:\n  containers:\n  - name: a\n    ports:\n    - containerPort: 15081\n", "", "line 6: the gate needs port 15081 itself"},
 		{"taken port of another", "kind: Pod\nspec:\n  initContainers:\n  - name: s\n    ports: [{containerPort: 15080}]\n  containers:\n  - name: a\n", "", "line 5: the gate needs port 15080 itself"},
 		{"taken volume", "kind: Pod\nspec:\n  volumes:\n  - emptyDir: {}\n    name: sidegate-run\n  containers:\n  - name: a\n", "", "line 5: the gate needs the name sidegate-run"},

@@ -110,6 +110,9 @@ func (b *builder) hook(h hook) {
 // serve is the command line of a gate, up to its backend.
 func (b *builder) serve() []string {
 	line := []string{"run", fmt.Sprintf("--listen=:%d", clientPort), fmt.Sprintf("--admin=:%d", adminPort), fmt.Sprintf("--grace=%ds", grace), inFlight}
+	if b.links > 0 {
+		line = append(line, fmt.Sprintf("--max-links=%d", b.links))
+	}
 	if b.config != "" {
 		line = append(line, "--config="+configDir+"/"+configFile)
 	}

@@ -11,7 +11,7 @@ func (b *builder) hardened() error {
 		return b.errorf(at, "runAsUser is %d, who is the gate: the tool server needs a user of its own; take another number", gateUID)
 	}
 	shim := []string{copied, "shim", "--listen=unix://" + socket, fmt.Sprintf("--allow-uid=%d", gateUID), "--mode=0666", fmt.Sprintf("--grace=%ds", grace)}
-	if err := b.command(shim); err != nil {
+	if err := b.command(append(shim, b.shimLinks()...)); err != nil {
 		return err
 	}
 	between := mount{Name: "sidegate-socket", MountPath: "/run/sidegate"}
@@ -21,5 +21,6 @@ func (b *builder) hardened() error {
 	b.first(b.spec(), "volumes", append([]volume{binaryVolume(), {Name: between.Name, EmptyDir: &emptyDir{"1Mi"}}}, b.configVolumes()...))
 	b.hook(stay())
 	b.endings()
+	b.remarkLinks()
 	return b.mount(binaryMount(), between)
 }

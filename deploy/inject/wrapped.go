@@ -15,6 +15,7 @@ func (b *builder) wrapped() error {
 	b.probes()
 	b.hook(drain(copied))
 	b.endings()
+	b.remarkLinks()
 	if b.of("resources", "limits", "memory") != nil {
 		b.remark("the gate lives within the container's memory limit: raise it by %s", memoryLimit)
 	}
