@@ -156,6 +156,16 @@ func (c *rawClient) next(t *testing.T) string {
 }
 
 // wantEnd wants nothing more to come.
+// wantTurnedAway wants the shim to say why it does not take the connection, and
+// the end.
+func (c *rawClient) wantTurnedAway(t *testing.T, why string) {
+	t.Helper()
+	if got := c.next(t); !strings.HasPrefix(got, `{"jsonrpc":"2.0","error":`) || !strings.Contains(got, why) {
+		t.Errorf("the shim says %s, want %s", got, why)
+	}
+	c.wantEnd(t)
+}
+
 func (c *rawClient) wantEnd(t *testing.T) {
 	t.Helper()
 	if line, err := c.lines.ReadString('\n'); err == nil || os.IsTimeout(err) {

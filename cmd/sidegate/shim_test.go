@@ -60,11 +60,11 @@ func TestShimRefusesOthers(t *testing.T) {
 	own := uint32(os.Getuid())
 	s := startShim(t, copying, fmt.Sprintf("--allow-uid=%d,%d", own+1, own+2))
 	for range 20 {
-		s.dialOnly(t).wantEnd(t)
+		s.dialOnly(t).wantTurnedAway(t, fmt.Sprintf("let it in with --allow-uid=%d", own))
 	}
 	s.signal(t, syscall.SIGTERM)
 	s.wantExit(t, exitDone)
-	if n := strings.Count(s.log(), fmt.Sprintf(`its user may not connect; let it in with --allow-uid","uid":%d`, own)); n == 0 || n > 10 {
+	if n := strings.Count(s.log(), fmt.Sprintf(`its user may not connect; let it in with --allow-uid=%[1]d","uid":%[1]d`, own)); n == 0 || n > 10 {
 		t.Errorf("%d refusals in the log of 20, want a few", n)
 	}
 	if !strings.Contains(s.log(), `"connections":0,"refused_peers":20`) {
@@ -76,12 +76,11 @@ func TestShimMaxConnections(t *testing.T) {
 	s := startShim(t, copying, "--max-connections=2")
 	one := s.dial(t)
 	s.dial(t)
-	s.dialOnly(t).wantEnd(t)
+	s.dialOnly(t).wantTurnedAway(t, "raise --max-connections")
 	_ = one.Close()
 	wantDead(t, one.pid)
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) { // its place is free a moment later
-		c := s.dialOnly(t)
-		if _, err := c.lines.ReadString('\n'); err == nil {
+		if line, err := s.dialOnly(t).lines.ReadString('\n'); err == nil && strings.Contains(line, `"pid"`) {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -317,7 +316,8 @@ func TestShimChurn(t *testing.T) {
 	}
 }
 
-// TestShimToolServerCannotStart: the connection is closed and the log says why.
+// TestShimToolServerCannotStart: the connection is closed, and the peer and the
+// log are told why.
 func TestShimToolServerCannotStart(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "server")
@@ -342,7 +342,7 @@ func TestShimToolServerCannotStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &runningShim{path: path}
-	s.dialOnly(t).wantEnd(t)
+	s.dialOnly(t).wantTurnedAway(t, "its tool server could not be started")
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	_ = cmd.Wait()
 	if !strings.Contains(errs.String(), "its tool server could not be started") {

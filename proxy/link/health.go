@@ -122,16 +122,21 @@ func (p *Pool) look(ctx context.Context) {
 	p.away = err
 }
 
-// makeSure connects to a server that can only be known by that, unless links do:
-// those that are kept warm, or one that is in use. It does not connect often
-// where that works, since each time may cost the server a process.
+// makeSure connects to a server that can only be known by that, unless there is
+// a link that the server has kept. It does not connect often where that works,
+// since each time may cost the server a process, nor beside a link that is still
+// to show whether the server keeps it: there may be no place for two.
 func (p *Pool) makeSure(ctx context.Context) error {
 	p.mu.Lock()
-	_, live := p.probed()
-	soon := p.away == nil && time.Since(p.sure) < sureFor
+	age, live := p.age()
+	away := p.away
+	soon := away == nil && p.failures == 0 && time.Since(p.sure) < sureFor
 	p.mu.Unlock()
-	if live || soon || p.options.Warm > 0 {
+	switch {
+	case live && age >= takes || soon:
 		return nil
+	case live:
+		return away
 	}
 	err := p.try(ctx)
 	if err == nil {
@@ -142,17 +147,18 @@ func (p *Pool) makeSure(ctx context.Context) error {
 	return err
 }
 
-// try opens a connection and closes it.
-func (p *Pool) try(ctx context.Context) error {
-	conn, err := p.backend.Open(ctx, deaf{})
-	if err == nil {
-		conn.Close(ctx)
+// age is how long ago the oldest link that lives was begun. p.mu is held.
+func (p *Pool) age() (age time.Duration, live bool) {
+	for _, m := range p.members {
+		if m.dead == nil && (m.state == active || m.state == warm) {
+			age, live = max(age, time.Since(m.born)), true
+		}
 	}
-	return err
+	return age, live
 }
 
 const (
-	sureFor     = 20 * time.Second // of a server that took a connection
+	sureFor     = 20 * time.Second // of a server that kept a connection
 	lookEvery   = 5 * time.Second
 	lookTimeout = 2 * time.Second
 )

@@ -64,6 +64,7 @@ type Link struct {
 	timer  *time.Timer
 	timing bool // the timer is set
 
+	turned string          // what the server said that does not want the connection; the reader's
 	heard  atomic.Bool     // the server has sent a message
 	shared atomic.Bool     // see Share
 	died   func(err error) // is told once that the connection has ended by itself

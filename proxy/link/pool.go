@@ -75,7 +75,7 @@ type Pool struct {
 	warm    []*member // oldest first
 	counts  [states]int
 	waiters []chan struct{}
-	sure    time.Time   // when a connection that was only tried has come about
+	sure    time.Time   // when the server has kept a connection that was only tried
 	taken   time.Time   // when a warm link was taken last
 	quiet   *time.Timer // wakes Run when none was taken for a while
 	health

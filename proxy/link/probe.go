@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"time"
 
 	"sidegate/proxy/backend"
 	"sidegate/proxy/mcp"
@@ -74,11 +75,52 @@ func (l *Link) askPing(ctx context.Context) error {
 	return nil
 }
 
-// deaf is the receiver of a connection that is tried and not used.
-type deaf struct{}
+// A trial is the receiver of a connection that is tried and not used.
+type trial struct {
+	ended  chan struct{} // closed by Closed
+	turned string
+	err    error
+}
 
-func (deaf) Message(msg *wire.Buffer, _ *wire.Envelope) { msg.Release() }
-func (deaf) TooLong([]byte, int64)                      {}
-func (deaf) Garbage([]byte)                             {}
-func (deaf) Reply([]byte, *backend.Reply)               {}
-func (deaf) Closed(error)                               {}
+// Message keeps only that the server does not want the connection.
+func (t *trial) Message(msg *wire.Buffer, env *wire.Envelope) {
+	if t.turned == "" {
+		t.turned = turnedAway(msg, env)
+	}
+	msg.Release()
+}
+
+func (t *trial) TooLong([]byte, int64)        {}
+func (t *trial) Garbage([]byte)               {}
+func (t *trial) Reply([]byte, *backend.Reply) {}
+
+// Closed is the last to be called, also where the gate ends the connection.
+func (t *trial) Closed(err error) {
+	if t.err = err; t.turned != "" {
+		t.err = &TurnedAwayError{t.turned, err}
+	}
+	close(t.ended)
+}
+
+// takes is how soon a server has ended a connection that it does not want.
+const takes = 250 * time.Millisecond
+
+// try opens a connection, waits for whether the server keeps it, and closes it.
+// Nothing is sent. A server that says why it does not want it may take longer
+// for that: its word counts also where it comes while the connection is closed.
+func (p *Pool) try(ctx context.Context) error {
+	t := &trial{ended: make(chan struct{})}
+	conn, err := p.backend.Open(ctx, t)
+	if err != nil {
+		return err
+	}
+	kept := time.NewTimer(takes)
+	defer kept.Stop()
+	select {
+	case <-t.ended:
+	case <-kept.C:
+	case <-ctx.Done():
+	}
+	conn.Close(ctx)
+	return t.err
+}

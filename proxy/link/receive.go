@@ -17,7 +17,7 @@ import (
 // call, all else to the owner.
 func (l *Link) Message(msg *wire.Buffer, env *wire.Envelope) {
 	if !l.heard.Load() {
-		l.heard.Store(true)
+		l.hear(msg, env)
 	}
 	switch {
 	case env.Kind == wire.Result || env.Kind == wire.Error:
@@ -29,6 +29,13 @@ func (l *Link) Message(msg *wire.Buffer, env *wire.Envelope) {
 	case env.Kind == wire.Notification && l.listened(msg, env):
 	default:
 		l.unasked(msg, env)
+	}
+}
+
+// hear notes that the server has spoken, unless it only turns the link away.
+func (l *Link) hear(msg *wire.Buffer, env *wire.Envelope) {
+	if l.turned = turnedAway(msg, env); l.turned == "" {
+		l.heard.Store(true)
 	}
 }
 
@@ -128,6 +135,9 @@ func (l *Link) Garbage(id []byte) {
 func (l *Link) Closed(err error) {
 	if err == nil { // End has shut it, and nobody is left to be told
 		return
+	}
+	if l.turned != "" {
+		err = &TurnedAwayError{l.turned, err}
 	}
 	l.died(err)
 	if owner := l.shut(l.forClient(err)); owner != nil {

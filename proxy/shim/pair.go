@@ -2,7 +2,9 @@ package shim
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -57,12 +59,34 @@ func newPair(s *Server, c *net.UnixConn) *pair {
 // past is a deadline that ends what waits.
 var past = time.Unix(1, 0)
 
-// run serves the connection from its start to its end.
+// hush is how long a peer that says nothing has no child yet. A gate that only
+// looks whether it is let in is gone by then; one that keeps a connection for
+// its next client gets the child ahead of need.
+const hush = 500 * time.Millisecond
+
+// stays waits for the first byte, and tells whether the peer needs a child: not
+// where it has ended without a word.
+func (p *pair) stays() bool {
+	_ = p.peer.SetReadDeadline(time.Now().Add(hush))
+	spoken, err := peek(p.peer)
+	_ = p.peer.SetReadDeadline(time.Time{})
+	return spoken || errors.Is(err, os.ErrDeadlineExceeded) && !p.server.isDraining()
+}
+
+// run serves the connection from its start to its end. Its place is free before
+// the peer hears of the end: who comes again at once is not to find it taken.
 func (p *pair) run() {
+	if !p.stays() {
+		p.server.slots.Release()
+		_ = p.peer.Close()
+		return
+	}
 	conn, err := p.server.options.Backend.Open(p.server.killed, fromChild{p})
 	if err != nil {
-		_ = p.peer.Close()
-		p.log.Error("a connection was closed, since its tool server could not be started", zap.Error(err))
+		p.server.slots.Release()
+		const why = "a connection was closed, since its tool server could not be started"
+		turnAway(p.peer, why+"; the shim's log says more")
+		p.log.Error(why, zap.Error(err))
 		return
 	}
 	p.child = conn.(child) // which Options asks for
@@ -104,6 +128,7 @@ func (p *pair) end() {
 	release := context.AfterFunc(p.server.killed, p.cut)
 	defer release()
 	p.child.Close(p.server.killed)
+	p.server.slots.Release()
 	p.out.Finish()
 	p.work.Wait()
 	p.cut()

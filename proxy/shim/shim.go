@@ -2,7 +2,8 @@
 // which is a command, in the server's own container: it listens on a unix
 // socket, lets in who may come, and gives each connection a child of its own,
 // which is looked after by the same code as in the gate. The gate reaches it as
-// a backend unix:///PATH.
+// a backend unix:///PATH. Who may not come is told why, in an error that answers
+// no request: of that the gate makes its own unreadiness.
 //
 // Messages are read and bounded here too, in both directions, and none is
 // dropped for want of room: who writes faster than the other side reads has to
@@ -26,6 +27,7 @@ import (
 	"sidegate/limits"
 	"sidegate/proxy/backend"
 	"sidegate/proxy/backend/lines"
+	"sidegate/proxy/refusal"
 )
 
 // ErrGrace is returned by Run when the grace ran out with calls in flight.
@@ -149,33 +151,48 @@ func (s *Server) admit(c *net.UnixConn) {
 	case err != nil:
 		s.refuse(c, "a connection was refused, since the system does not tell whose it is", zap.Error(err))
 	case !slices.Contains(s.options.AllowUIDs, uid):
-		s.refuse(c, "a connection was refused: its user may not connect; let it in with --allow-uid", zap.Uint32("uid", uid))
+		s.refuse(c, fmt.Sprintf("a connection was refused: its user may not connect; let it in with --allow-uid=%d", uid), zap.Uint32("uid", uid))
 	case !s.slots.TryAcquire():
 		s.refuse(c, "a connection was refused: there are as many as there may be; raise --max-connections, or lower the gate's --max-links",
 			zap.Int("max_connections", s.options.MaxConnections))
 	default:
 		s.count(&s.started)
-		s.pairs.Go(func() {
-			defer s.slots.Release()
-			newPair(s, c).run()
-		})
+		s.pairs.Go(newPair(s, c).run) // which gives the place back
 	}
 }
 
-// refuse closes a connection. The log says so, with measure: who may not
-// connect must not be able to fill a disk.
+// refuse closes a connection, and tells the peer why. The log says so too, with
+// measure: who may not connect must not be able to fill a disk.
 func (s *Server) refuse(c *net.UnixConn, why string, field zap.Field) {
 	s.count(&s.turned)
-	_ = c.Close()
+	turnAway(c, why)
 	if dropped, ok := s.refused.Pass(); ok {
 		s.log.Warn(why, field, zap.Int64("dropped_lines", dropped))
 	}
+}
+
+// turnAway says in an error that answers no request why the connection ends, and
+// ends it. The gate makes of it that its tool server is not ready. Nothing is in
+// the system's buffer yet, so a peer that does not read holds nobody up.
+func turnAway(c *net.UnixConn, why string) {
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = c.Write(append(refusal.Start.With("%s", why).AppendJSON(nil, nil), '\n')) // who is gone has no use for it
+	_ = c.Close()
 }
 
 func (s *Server) count(n *int64) {
 	s.mu.Lock()
 	*n++
 	s.mu.Unlock()
+}
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
 }
 
 // hasCut notes that a call was in flight when the grace ran out.

@@ -208,8 +208,8 @@ func (l listening) Garbage(id []byte) {
 // TestStartFails: the connection is closed, and the others go on.
 func TestStartFails(t *testing.T) {
 	r := start(t, `echo '{"jsonrpc":"2.0","method":"up"}'; cat`, func(o *Options) { o.Backend = &failsOnce{Backend: o.Backend} })
-	if _, err := r.dial(t).Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("the first: %v, want the end", err)
+	if said, err := io.ReadAll(r.dial(t)); err != nil || !strings.Contains(string(said), `"message":"a connection was closed, since its tool server could not be started`) {
+		t.Errorf("the first: %q, %v, want the reason and the end", said, err)
 	}
 	if line, err := bufio.NewReader(r.dial(t)).ReadString('\n'); err != nil {
 		t.Errorf("the second: %q, %v", line, err)
@@ -231,4 +231,60 @@ func (f *failsOnce) Open(ctx context.Context, r backend.Receiver) (backend.Conn,
 		return nil, err
 	}
 	return f.Backend.Open(ctx, r)
+}
+
+// pairOf is a pair without its server's Run, and the peer's end of it.
+func pairOf(t *testing.T, s *Server) (*pair, *net.UnixConn) {
+	t.Helper()
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	peer, err := net.Dial("unix", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ln.AcceptUnix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close(); c.Close() })
+	return newPair(s, c), peer.(*net.UnixConn)
+}
+
+// TestNoChildForALook: a peer that ends without a word costs no process; one
+// that speaks, or stays, gets its child, and what it has said is there.
+func TestNoChildForALook(t *testing.T) {
+	s := New(Options{Backend: &failsOnce{}, MaxConnections: 1, Log: zap.NewNop()}) // a child that cannot be started, of which the peer would hear
+
+	p, peer := pairOf(t, s)
+	s.slots.TryAcquire()
+	_ = peer.CloseWrite()
+	p.run()
+	if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("a peer that only looked gets %v", err)
+	}
+
+	p, peer = pairOf(t, s)
+	if _, err := io.WriteString(peer, "x"); err != nil {
+		t.Fatal(err)
+	}
+	_ = peer.CloseWrite()
+	if !p.stays() {
+		t.Error("a peer that has spoken gets no child")
+	}
+	if said, err := io.ReadAll(p.peer); string(said) != "x" {
+		t.Errorf("of what it has said there is %q, %v", said, err)
+	}
+
+	p, _ = pairOf(t, s)
+	if !p.stays() {
+		t.Error("a peer that stays gets no child")
+	}
+	close(s.draining)
+	if p.stays() {
+		t.Error("a peer that says nothing gets a child while the shim drains")
+	}
+	s.kill()
 }

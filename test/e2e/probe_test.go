@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -221,5 +224,73 @@ func TestDeadServer(t *testing.T) {
 				wantProbe(t, g, 503, "default: ")
 			})
 		}
+	}
+}
+
+// startShim starts `sidegate shim` in front of the fixture, and returns what ends
+// it.
+func startShim(t *testing.T, path string, flags ...string) (stop func()) {
+	t.Helper()
+	args := append([]string{"shim", "--listen=unix://" + path, "--mode=0666"}, flags...)
+	cmd := exec.Command(harness.Binary(), append(append(args, "--"), harness.Fixture()...)...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	t.Cleanup(stop)
+	harness.Eventually(t, "the shim listens", func() bool {
+		_, err := os.Stat(path)
+		return err == nil
+	})
+	return stop
+}
+
+// TestShimTurnsAway: a gate whose connections the shim does not take is not
+// ready, and says why in the shim's own words; when they are taken, it is.
+func TestShimTurnsAway(t *testing.T) {
+	t.Parallel()
+	harness.NeedProc(t) // whose the peer is the system has to tell
+	for _, warm := range []string{"0", "1"} {
+		t.Run("warm "+warm, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "s")
+			wantUnready := func(g *harness.Gate, why string) {
+				t.Helper()
+				harness.Eventually(t, "the gate says that the shim turns it away", func() bool {
+					resp := g.DoAdmin(t, harness.Bare("GET", "/readyz"))
+					return resp.Status == 503 && strings.Contains(string(resp.Body), why)
+				})
+				wantProbe(t, g, 503, "default: ")
+			}
+			wantReady := func(g *harness.Gate) {
+				t.Helper()
+				harness.Eventually(t, "the gate is ready", func() bool { return g.Ready(t) == 200 })
+				alive(t, open(t, g))
+			}
+			flags := []string{"--warm", warm, "--era", "legacy"}
+
+			stop := startShim(t, path, "--allow-uid=4000000000")
+			g := before(t, []string{"unix://" + path}, flags...)
+			wantUnready(g, fmt.Sprintf("let it in with --allow-uid=%d", os.Getuid()))
+			stop()
+			stop = startShim(t, path)
+			wantReady(g)
+			stop()
+
+			path += "2" // which the first gate does not know: it would take the place
+			startShim(t, path, "--max-connections=1")
+			other, err := net.Dial("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			g = before(t, []string{"unix://" + path}, flags...)
+			wantUnready(g, "raise --max-connections")
+			other.Close()
+			wantReady(g)
+		})
 	}
 }
