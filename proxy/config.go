@@ -76,6 +76,7 @@ type BackendConfig struct {
 	Command []string // program and arguments; empty for a URL
 	URL     string   // "" for a command
 
+	Via   string   // the name by which requests to an HTTP or WebSocket server are known where they come back, of NewVia; "": they say none
 	Probe string   // the path of an HTTP server that says whether it works; "": that it takes connections must do
 	Pass  []string // other paths of an HTTP server that are let through: exact, or with all below where it ends with "/"
 

@@ -106,6 +106,9 @@ func New(c *Config, backends []backend.Backend, budget *limits.Bytes, log *zap.L
 	return g, nil
 }
 
+// NewVia makes a name for BackendConfig.Via.
+func NewVia() string { return guard.NewVia() }
+
 // publicURL is nil where clients are not told one.
 func publicURL(text string) (*url.URL, error) {
 	if text == "" {

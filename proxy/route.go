@@ -26,10 +26,14 @@ const (
 	messagesDoor
 	websocketDoor
 	passDoor
+	doorCount
 )
 
-// What is asked of a request at each door.
-var rooms = [...]*guard.Room{
+// rooms say what is asked of a request at each door.
+type rooms [doorCount]guard.Room
+
+// asked is the same for all servers.
+var asked = rooms{
 	health: {Allow: "GET, HEAD", Open: true},
 	mcpDoor: {
 		Allow: "POST, GET, DELETE", JSON: true,
@@ -39,6 +43,15 @@ var rooms = [...]*guard.Room{
 	messagesDoor:  {Allow: "POST", JSON: true},
 	websocketDoor: {Allow: "GET"},
 	passDoor:      {Allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"},
+}
+
+// roomsOf are the rooms of one server, to which requests go under a name.
+func roomsOf(via string) rooms {
+	all := asked
+	for d := range all {
+		all[d].Via = via
+	}
+	return all
 }
 
 // doors are the paths of the doors, of the default server or below
@@ -51,7 +64,7 @@ const below = "/servers/"
 // place finds what is served at a path.
 func (g *Gate) place(path []byte) place {
 	if string(path) == "/healthz" {
-		return place{room: rooms[health]}
+		return place{room: &asked[health]}
 	}
 	s, rest, prefix := g.servers[0], path, ""
 	if named, ok := bytes.CutPrefix(path, []byte(below)); ok {
@@ -65,10 +78,10 @@ func (g *Gate) place(path []byte) place {
 		if !g.config.SSE && (d == sseDoor || d == messagesDoor) {
 			return place{}
 		}
-		return place{room: rooms[d], server: s, door: d, below: prefix}
+		return place{room: &s.rooms[d], server: s, door: d, below: prefix}
 	}
 	if len(s.config.Pass) > 0 && s.passes(string(rest)) {
-		return place{room: rooms[passDoor], server: s, door: passDoor, below: prefix, target: string(rest)}
+		return place{room: &s.rooms[passDoor], server: s, door: passDoor, below: prefix, target: string(rest)}
 	}
 	return place{}
 }

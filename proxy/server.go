@@ -32,12 +32,13 @@ type server struct {
 	sessions *session.Manager
 	calls    [session.Doors]*stateless.Calls // of modern clients; nil at a door that is not theirs
 	probes   singleflight.Group
+	rooms    rooms
 	forwards bool // the server is to see what stood in the client's HTTP request
 }
 
 // newServer makes a server of which nothing is started.
 func (g *Gate) newServer(c *BackendConfig, b backend.Backend) *server {
-	s := &server{config: c, backend: b}
+	s := &server{config: c, backend: b, rooms: roomsOf(c.Via)}
 	_, s.forwards = b.(backend.Passer) // it is spoken to over HTTP
 	s.pool = link.NewPool(b, link.PoolOptions{
 		Warm: c.Warm, MaxLinks: c.MaxLinks, Wait: c.LinkWait,

@@ -22,9 +22,9 @@ func newBackend(b *proxy.BackendConfig, c *proxy.Config, budget wire.Budget, log
 	case "unix", "tcp":
 		return socket.New(socket.Config{Name: b.Name, URL: b.URL, MaxMessage: c.MaxMessage, Budget: budget, StopTimeout: b.StopTimeout, Log: log})
 	case "ws", "wss":
-		return websocket.New(websocket.Config{Name: b.Name, URL: b.URL, MaxMessage: c.MaxMessage, Budget: budget, StopTimeout: b.StopTimeout, Log: log})
+		return websocket.New(websocket.Config{Name: b.Name, URL: b.URL, Via: b.Via, MaxMessage: c.MaxMessage, Budget: budget, StopTimeout: b.StopTimeout, Log: log})
 	case "http", "https", "http+unix":
-		return http.New(http.Config{Name: b.Name, URL: b.URL, MaxMessage: c.MaxMessage, Budget: budget, StopTimeout: b.StopTimeout, Log: log})
+		return http.New(http.Config{Name: b.Name, URL: b.URL, Via: b.Via, MaxMessage: c.MaxMessage, Budget: budget, StopTimeout: b.StopTimeout, Log: log})
 	}
 	return stdio.New(stdio.Config{
 		Name: b.Name, Command: b.Command, Env: b.Env,

@@ -85,6 +85,7 @@ func newGate(s *settings, log *zap.Logger) (*proxy.Gate, error) {
 	budget := limits.NewBytes(c.MaxBytesInFlight)
 	var servers []backend.Backend
 	for i := range c.Backends {
+		c.Backends[i].Via = proxy.NewVia()
 		b, err := newBackend(&c.Backends[i], c, budget, log)
 		if err != nil {
 			return nil, withCode(exitUsage, err)

@@ -92,8 +92,7 @@ func NewFinder(o FinderOptions) *Finder {
 func (f *Finder) Known() *Server { return f.known.Load() }
 
 // Find returns what is known of the server, and asks it where that is nothing.
-// header is the Authorization line of the client that wants to know, for an
-// HTTP server, ended by CRLF. Where the server could not be asked it says why,
+// header is causes of the client that wants to know. Where the server could not be asked it says why,
 // and the next call asks again. ctx bounds the wait, not the probe.
 func (f *Finder) Find(ctx context.Context, header []byte) (*Server, *link.Failure) {
 	for {
@@ -177,13 +176,15 @@ func (f *Finder) Run(ctx context.Context) {
 	f.work.Wait()
 }
 
-// authorization is the line of a client's header that an HTTP server lets the
-// client in with, ended by CRLF; nil without one.
-func authorization(header []byte) []byte {
+// causes are the lines of a client's header that go along with what the gate
+// asks for it: that which an HTTP server lets it in with, and those that name the
+// gates it came through, or two gates before each other would each wait for what
+// the other one finds.
+func causes(header []byte) (lines []byte) {
 	for line := range bytes.Lines(header) {
-		if bytes.HasPrefix(line, []byte("Authorization: ")) {
-			return line
+		if bytes.HasPrefix(line, []byte("Authorization: ")) || bytes.HasPrefix(line, []byte("Via: ")) {
+			lines = append(lines, line...)
 		}
 	}
-	return nil
+	return lines
 }

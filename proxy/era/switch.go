@@ -143,7 +143,7 @@ func (s *Switch) wait(ctx context.Context, c *link.Call, from share.Caller, msg 
 
 // find asks the finder for a client with such a header.
 func (s *Switch) find(ctx context.Context, header []byte) (*Server, *link.Failure) {
-	to, failed := s.options.Finder.Find(ctx, authorization(header))
+	to, failed := s.options.Finder.Find(ctx, causes(header))
 	if failed != nil && s.open.Err() != nil {
 		failed = &link.Failure{Refused: refusal.Draining}
 	}

@@ -28,6 +28,7 @@ type Room struct {
 	JSON  bool   // a POST carries application/json, in no further encoding
 	Post  Accept // what a POST must accept; 0: anything
 	Get   Accept // what a GET must accept; 0: anything
+	Via   string // the name under which requests go to the tool server; "": they say none
 }
 
 // allows tells whether method is one of Allow. Methods are case-sensitive.
@@ -45,7 +46,8 @@ var encoded = refusal.ContentType.With("the body must be sent without a Content-
 
 // Door checks all of a request but its body, in an order that lets nobody learn
 // or cost anything before they may: the address's rate, Host, Origin, the path,
-// the token, the caller's rate, then method, content type and accept. room is
+// whether it has been here before (it then has no token, and would be refused
+// for that), the token, the caller's rate, then method, content type and accept. room is
 // what is served at the request's path; nil: nothing is.
 //
 // What belongs to the answer and is not in the refusal, the CORS headers, Allow
@@ -72,6 +74,9 @@ func (g *Guard) Door(ctx *fasthttp.RequestCtx, room *Room) (Visitor, *refusal.Re
 	v.SetCORS(&ctx.Response.Header)
 	if room == nil {
 		return v, refusal.Path
+	}
+	if room.Via != "" && returns(&ctx.Request.Header, room.Via) {
+		return v, refusal.Loop
 	}
 	if isPreflight(ctx, &v) {
 		v.Preflight = true // it never carries a token, and nothing else is asked of it

@@ -31,9 +31,10 @@ var ofMessages = map[string]bool{"Content-Encoding": true, "Accept": true, "Acce
 var notForwardedBeginnings = []string{"Proxy-", "X-Forwarded-", "Sec-Websocket-", "Sidegate-"}
 
 // AppendForwarded appends the header lines of a message's request that a tool
-// server is to see, each ended by CRLF: the end-to-end ones, and the client's
-// address in X-Forwarded-For. Authorization is among them where the gate itself
-// asks for no token; else it is the gate's, and no server may learn it.
+// server is to see, each ended by CRLF: the end-to-end ones, the gates that it
+// came through in Via, and the client's address in X-Forwarded-For. Authorization
+// is among them where the gate itself asks for no token; else it is the gate's,
+// and no server may learn it.
 func (g *Guard) AppendForwarded(dst []byte, h *fasthttp.RequestHeader, v *Visitor) []byte {
 	return g.appendHeader(dst, h, v, ofMessages)
 }
@@ -75,6 +76,7 @@ func (g *Guard) appendHeader(dst []byte, h *fasthttp.RequestHeader, v *Visitor, 
 			dst = append(append(append(append(dst, key...), ": "...), value...), "\r\n"...)
 		}
 	}
+	dst = appendGates(dst, h)
 	if v.Address.IsValid() {
 		dst = append(dst, "X-Forwarded-For: "...)
 		dst = append(v.Address.AppendTo(dst), "\r\n"...)

@@ -16,6 +16,7 @@ type key struct {
 	revision      string // that the server is asked for
 	capabilities  string // canonical JSON
 	authorization string // the header line that an HTTP server lets the client in with, ended by CRLF
+	via           string // the lines that name the gates it came through, likewise: the server may be one of them
 }
 
 // A kind is the links for one kind of client. The group's lock guards it.
@@ -48,6 +49,9 @@ func newKey(principal string, msg *wire.Buffer, env *wire.Envelope) (key, *refus
 		if bytes.HasPrefix(line, []byte("Authorization: ")) {
 			k.authorization = string(line)
 		}
+		if bytes.HasPrefix(line, []byte("Via: ")) {
+			k.via += string(line)
+		}
 	}
 	return k, nil
 }
@@ -55,10 +59,10 @@ func newKey(principal string, msg *wire.Buffer, env *wire.Envelope) (key, *refus
 // header is what stands in the gate's own requests for such clients; nil for
 // nothing.
 func (k key) header() []byte {
-	if k.authorization == "" {
+	if k.authorization == "" && k.via == "" {
 		return nil
 	}
-	return []byte(k.authorization)
+	return []byte(k.authorization + k.via)
 }
 
 // canonical spells a JSON object in one way: keys in order, no white space,

@@ -29,7 +29,7 @@ func TestAllocations(t *testing.T) {
 func testAllocations(t *testing.T, name, header, response string) {
 	t.Run(name, func(t *testing.T) {
 		text, header := request(200), []byte(header)
-		b := newBackend(t, canned(t, requestSize(t, text)+len(header), response))
+		b := newBackend(t, canned(t, requestSize(t, text)+len(header)+len("Via: 1.1 me\r\n"), response), func(c *Config) { c.Via = "me" })
 		r := &bench{make(chan struct{}, 1)}
 		c, err := b.Open(context.Background(), r)
 		if err != nil {

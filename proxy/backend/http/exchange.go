@@ -225,7 +225,7 @@ func (x *exchange) sendMessage() error {
 		x.out = append(x.out[:0], *x.conn.post.Load()...)
 		x.out = append(x.out, *x.conn.lines.Load()...)
 	}
-	x.out = append(x.out, x.header...)
+	x.out = append(append(x.out, x.header...), x.backend.via...)
 	x.out = appendLength(x.out, len(x.msg.B))
 	if len(x.msg.B) < directSize {
 		x.out = append(x.out, x.msg.B...)
@@ -249,7 +249,7 @@ func (x *exchange) ask(method, lastID string) error {
 	if lastID != "" {
 		x.out = append(append(append(x.out, "Last-Event-ID: "...), lastID...), "\r\n"...)
 	}
-	x.out = append(x.out, "\r\n"...)
+	x.out = append(append(x.out, x.backend.via...), "\r\n"...)
 	if err := x.send(nil); err != nil {
 		return err
 	}

@@ -62,6 +62,10 @@ type Config struct {
 	// it is /mcp.
 	URL string
 
+	// Via is the name under which requests are sent, in the header of that name
+	// (RFC 9110, section 7.6.3); "" for none.
+	Via string
+
 	// MaxMessage is the largest message accepted from the server, in bytes,
 	// whether a body or an event. Default 16 MiB.
 	MaxMessage int
@@ -101,8 +105,10 @@ type Backend struct {
 	newer     atomic.Bool // the transport that worked last is Streamable HTTP
 	older     atomic.Bool // or HTTP+SSE
 	heard     atomic.Bool // it has responded
+	loops     atomic.Bool // a call has come back to a gate that it was at before
 	exchanges sync.Pool   // *exchange
 	post      []byte      // how every POST to the endpoint begins
+	via       []byte      // the line that every request has; empty where Config.Via is
 }
 
 var (
@@ -125,6 +131,9 @@ func New(config Config) (*Backend, error) {
 	b.often = rate.Sometimes{First: 5, Interval: time.Second}
 	b.pool.init(&b.origin, config)
 	b.post = appendPost(nil, o.target, o.host)
+	if config.Via != "" {
+		b.via = []byte("Via: 1.1 " + config.Via + "\r\n")
+	}
 	b.exchanges.New = func() any { return newExchange(b) }
 	return b, nil
 }
@@ -161,14 +170,14 @@ func (b *Backend) Open(ctx context.Context, r backend.Receiver) (backend.Conn, e
 }
 
 // Check fails where the server does not take a connection, with TLS where its
-// URL says https.
+// URL says https, and where it is the gate itself, as far as calls have shown.
 func (b *Backend) Check(ctx context.Context) error {
 	u, err := b.pool.dial(ctx)
 	if err != nil {
 		return err
 	}
 	u.close()
-	return nil
+	return b.checkLoop(ctx)
 }
 
 // warn logs what the server did wrong, though not every time.

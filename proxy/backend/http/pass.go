@@ -46,7 +46,7 @@ func (x *exchange) composePass(r *backend.PassRequest) {
 	if lineOf(r.Header, "Accept-Encoding:") == nil {
 		x.out = append(x.out, identity...)
 	}
-	x.out = append(x.out, r.Header...)
+	x.out = append(append(x.out, r.Header...), x.backend.via...)
 	if r.Type != "" && plain([]byte(r.Type)) {
 		x.out = append(append(append(x.out, "Content-Type: "...), r.Type...), "\r\n"...)
 	}

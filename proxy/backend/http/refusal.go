@@ -132,6 +132,10 @@ func (x *exchange) takeRefusal() {
 	case x.inSession() && (status == 404 || status == 400 && fault.session()):
 		x.refuse(404, "the tool server "+sessionGone+"; send initialize to open a new one")
 		c.fail(sessionGone)
+	case status == statusLoop:
+		x.backend.loops.Store(true)
+		x.backend.warn("a call was not answered", zap.String("reason", loopReason))
+		x.replyAsItIs(&x.head, text)
 	case status == 429 || status == 503:
 		x.replyAsItIs(&x.head, text)
 	case status < 400:
@@ -177,7 +181,7 @@ func (x *exchange) readRefusal() (text []byte, f fault) {
 	}
 	err = x.env.Scan(msg.B)
 	status := x.head.status
-	if err == nil && status != 401 && status != 403 && x.isAnswer(msg) {
+	if err == nil && status != 401 && status != 403 && status != statusLoop && x.isAnswer(msg) {
 		if x.modern {
 			x.tellHeaders()
 		}
@@ -193,12 +197,16 @@ func (x *exchange) replyAsItIs(h *head, text []byte) {
 	if x.isAborted() {
 		return
 	}
+	reason := fmt.Sprintf("the tool server refused the call with status %d", h.status)
+	if h.status == statusLoop {
+		reason = loopReason
+	}
 	x.conn.receiver.reply(x.id, &backend.Reply{
 		Status: h.status,
 		Header: h.appendPassing(nil),
 		Type:   string(h.kind),
 		Body:   text,
-		Reason: fmt.Sprintf("the tool server refused the call with status %d", h.status),
+		Reason: reason,
 		Said:   h.status,
 	})
 }

@@ -49,6 +49,10 @@ type Config struct {
 	// the handshake itself cannot be among them.
 	Header http.Header
 
+	// Via is the name under which handshakes are sent, in the header of that name
+	// (RFC 9110, section 7.6.3); "" for none.
+	Via string
+
 	// TLS says whom wss:// trusts; nil for the system's authorities.
 	TLS *tls.Config
 
@@ -102,6 +106,13 @@ func New(config Config) (*Backend, error) {
 	}
 	if config.Name == "" {
 		config.Name = u.Scheme + "://" + u.Host + u.EscapedPath()
+	}
+	if config.Via != "" {
+		config.Header = config.Header.Clone()
+		if config.Header == nil {
+			config.Header = http.Header{}
+		}
+		config.Header.Add("Via", "1.1 "+config.Via)
 	}
 	b := &Backend{config: withDefaults(config), address: address(u)}
 	b.log = b.config.Log.With(zap.String("backend", b.config.Name))
@@ -214,6 +225,8 @@ func statusAdvice(status int) string {
 		return "it is elsewhere, and the gate does not follow: give its new URL"
 	case status == http.StatusNotFound:
 		return "is this its path?"
+	case status == http.StatusLoopDetected:
+		return "it is this gate itself, or leads back to it: check --backend, and --gate-uid of sidegate fence"
 	case status >= 500:
 		return "its own log says why"
 	}
