@@ -16,23 +16,26 @@ import (
 // is in use and on which no call is in flight is sent a ping. One with calls in
 // flight is not asked: a server may well do one thing at a time, and whoever
 // restarts it for that would cut them. Nor is one that nobody has used yet,
-// since some servers end at a request before initialize: that it lives must do.
-// Where there is no link a connection is tried, unless that is a process to be
-// started: then what the last start came to is the answer. ctx bounds it.
+// since some servers end at a request before initialize: that it lives must do,
+// once the server has kept it for a moment. Where there is no link a connection
+// is tried, unless that is a process to be started: then, and where a link has
+// yet to show whether the server keeps it, what is known so far is the answer.
+// ctx bounds it.
 func (p *Pool) Probe(ctx context.Context) error {
 	p.mu.Lock()
 	l, live := p.probed()
+	age, _ := p.age()
 	p.mu.Unlock()
 	switch {
 	case l != nil:
 		return l.askPing(ctx)
-	case live:
+	case live && age >= takes:
 		return nil
 	}
 	if err := p.Ready(); err != nil {
 		return err
 	}
-	if _, listens := p.backend.(backend.Checker); !listens {
+	if _, listens := p.backend.(backend.Checker); live || !listens {
 		return nil
 	}
 	return p.try(ctx)

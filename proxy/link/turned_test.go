@@ -115,7 +115,13 @@ func TestTrialsAreRare(t *testing.T) {
 		if err := p.Ready(); err == nil {
 			t.Error("a link that may be about to end makes the pool ready")
 		}
+		if err := p.Probe(context.Background()); err == nil {
+			t.Error("a link that may be about to end answers a probe")
+		}
 		time.Sleep(takes)
+		if err := p.Probe(context.Background()); err != nil {
+			t.Errorf("a link was kept, and a probe is answered %v", err)
+		}
 		wantTrials("with a link that was kept", 0)
 		if err := p.Ready(); err != nil {
 			t.Errorf("a link was kept, and Ready says %v", err)

@@ -268,7 +268,6 @@ func TestShimTurnsAway(t *testing.T) {
 			wantReady := func(g *harness.Gate) {
 				t.Helper()
 				harness.Eventually(t, "the gate is ready", func() bool { return g.Ready(t) == 200 })
-				alive(t, open(t, g))
 			}
 			flags := []string{"--warm", warm, "--era", "legacy"}
 
@@ -278,6 +277,7 @@ func TestShimTurnsAway(t *testing.T) {
 			stop()
 			stop = startShim(t, path)
 			wantReady(g)
+			alive(t, open(t, g))
 			stop()
 
 			path += "2" // which the first gate does not know: it would take the place
