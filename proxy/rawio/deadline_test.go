@@ -177,7 +177,7 @@ func TestNow(t *testing.T) {
 	if n, err := c.ReadNow(b); n != 0 || !errors.Is(err, syscall.EAGAIN) {
 		t.Errorf("nothing has come: %d, %v", n, err)
 	}
-	if n := c.WriteNow([]byte("hello")); n != 5 {
+	if n := c.WriteNow([]byte("hel")) + c.WriteTold([]byte("lo")); n != 5 {
 		t.Errorf("%d of 5 bytes were written", n)
 	}
 	if _, err := io.ReadFull(other, b[:5]); err != nil || string(b[:5]) != "hello" {
@@ -191,6 +191,9 @@ func TestNow(t *testing.T) {
 		if total > 1<<30 {
 			t.Fatal("it takes whatever comes")
 		}
+	}
+	if n := c.WriteTold([]byte("x")); n != 0 {
+		t.Errorf("%d bytes were written where there is no room", n)
 	}
 	_, _ = other.Write([]byte("x"))
 	other.(*Conn).CloseWrite()

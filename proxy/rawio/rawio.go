@@ -94,6 +94,15 @@ func (c *calls) WriteNow(p []byte) int {
 	return n
 }
 
+// WriteTold is WriteNow with a word to the scheduler, for those who write to a
+// crowd: meanwhile others are to get on.
+func (c *calls) WriteTold(p []byte) (n int) {
+	_ = c.raw.Control(func(fd uintptr) {
+		n, _ = again(func(fd uintptr, p []byte) (int, error) { return syscall.Write(int(fd), p) }, fd, p)
+	})
+	return n
+}
+
 // call is one direction.
 type call struct {
 	mu     sync.Mutex // as in package net, anybody may call; one does at a time

@@ -190,7 +190,7 @@ func (s *Socket) writeNow(b []byte) (n int) {
 	if s.quiet == nil {
 		return 0
 	}
-	return s.quiet.conn.WriteNow(b)
+	return s.quiet.conn.WriteTold(b)
 }
 
 // close ends the wait with the connection.

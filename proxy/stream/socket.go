@@ -28,7 +28,7 @@ type Socket struct {
 type quick interface {
 	syscall.Conn
 	ReadNow(p []byte) (int, error)
-	WriteNow(p []byte) int
+	WriteTold(p []byte) int
 	WriteBuffers(bufs *net.Buffers) (int64, error)
 }
 

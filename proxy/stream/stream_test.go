@@ -430,8 +430,8 @@ func (l lag) WriteBuffers(bufs *net.Buffers) (int64, error) {
 	return n, err
 }
 
-func (l lag) WriteNow(p []byte) int {
-	n := l.Conn.WriteNow(p)
+func (l lag) WriteTold(p []byte) int {
+	n := l.Conn.WriteTold(p)
 	<-l.returns
 	return n
 }
