@@ -14,8 +14,9 @@ import (
 // often wakes its poller or its monitor as well, while an HTTP server moves the
 // deadline several times a request and hardly ever meets it.
 //
-// A call that does not have to wait looks at no clock. It fails only where the
-// deadline is older than the process, as one is that is to stop all reading.
+// A call that does not have to wait looks at no clock, but for one in 64: who
+// sends faster than is read must not outrun the deadline. It fails at once where
+// the deadline is older than the process, as one is that is to stop all reading.
 type deadline struct {
 	give func(time.Time) error // to the runtime
 
@@ -64,6 +65,15 @@ func (d *deadline) rest() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.waiting = false
+}
+
+// recall gives the runtime a deadline that is over: the next call fails by it.
+func (d *deadline) recall() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.wanted <= time.Since(epoch) {
+		_ = d.hand(true)
+	}
 }
 
 // early tells whether err is the runtime's deadline and not the one that is

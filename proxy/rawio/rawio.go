@@ -112,8 +112,12 @@ type call struct {
 	n      int
 	failed error
 	waits  bool
+	runs   int // calls in a row that did not wait
 	due    deadline
 }
+
+// often is after how many calls that did not wait the clock is looked at.
+const often = 64
 
 // do lets way, which waits whenever try could not get on, call try with p.
 func (c *call) do(way func(func(uintptr) bool) error, p []byte) (n int, failed, err error) {
@@ -123,8 +127,11 @@ func (c *call) do(way func(func(uintptr) bool) error, p []byte) (n int, failed, 
 	err = way(c.try)
 	c.p = nil
 	if c.waits {
-		c.waits = false
+		c.waits, c.runs = false, 0
 		c.due.rest()
+	} else if c.runs++; c.runs >= often {
+		c.runs = 0
+		c.due.recall()
 	}
 	return c.n, c.failed, err
 }
