@@ -55,6 +55,8 @@ func (c *Conn) ReadNow(p []byte) (n int, err error) {
 
 // WriteBuffers writes bufs and uses them up, in one system call where it can.
 func (c *Conn) WriteBuffers(bufs *net.Buffers) (n int64, err error) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
 	_, err = c.out.slowly(func([]byte) (int, error) {
 		n, err = bufs.WriteTo(c.Conn)
 		return 0, err

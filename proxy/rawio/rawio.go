@@ -50,6 +50,8 @@ func (c *calls) init(raw syscall.RawConn, slow ordinary) {
 
 // Read is that of an io.Reader.
 func (c *calls) Read(p []byte) (int, error) {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
 	if len(p) == 0 || len(p) > most {
 		return c.in.slowly(c.slow.Read, p)
 	}
@@ -67,8 +69,10 @@ func (c *calls) Read(p []byte) (int, error) {
 	}
 }
 
-// Write is that of an io.Writer.
+// Write is that of an io.Writer. Nobody else's bytes come between p's.
 func (c *calls) Write(p []byte) (int, error) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
 	if len(p) == 0 || len(p) > most {
 		return c.out.slowly(c.slow.Write, p)
 	}
@@ -119,10 +123,9 @@ type call struct {
 // often is after how many calls that did not wait the clock is looked at.
 const often = 64
 
-// do lets way, which waits whenever try could not get on, call try with p.
+// do lets way, which waits whenever try could not get on, call try with p. c.mu is
+// held.
 func (c *call) do(way func(func(uintptr) bool) error, p []byte) (n int, failed, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.p, c.n, c.failed = p, 0, nil
 	err = way(c.try)
 	c.p = nil
@@ -151,10 +154,8 @@ func (c *call) now(raw syscall.RawConn, p []byte) (n int, err error) {
 	return c.n, err
 }
 
-// slowly does what in the ordinary way.
+// slowly does what in the ordinary way. c.mu is held.
 func (c *call) slowly(what func([]byte) (int, error), p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.due.wait(true)
 	defer c.due.rest()
 	return what(p)
