@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -63,14 +64,19 @@ func TestGateAndShim(t *testing.T) {
 	s.wantExit(t, exitDone)
 }
 
-// TestShimComesLate, goes and comes again: the gate serves whenever it is there.
+// TestShimComesLate, goes and comes again: the gate serves whenever it is there, or
+// soon after, where it has failed so often meanwhile that it is tried less often.
 func TestShimComesLate(t *testing.T) {
 	path := filepath.Join(shortDir(t), "tool.sock")
 	g := startGateFor(t, "--backend=unix://"+path, "--link-wait=20s")
 	for n := range 2 {
 		s := startShimAt(t, path, `exec "$0" demo`)
-		if err := callEcho(t, g.url, n); err != nil {
-			t.Errorf("round %d: %v", n, err)
+		err := callEcho(t, g.url, n)
+		for began := time.Now(); err != nil && strings.Contains(g.log(), "failures\":5") && time.Since(began) < patience; err = callEcho(t, g.url, n) {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if err != nil {
+			t.Errorf("round %d: %v; the gate's log:\n%s", n, err, g.log())
 		}
 		s.signal(t, syscall.SIGTERM)
 		s.wantExit(t, exitDone)

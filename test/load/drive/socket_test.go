@@ -62,7 +62,10 @@ func TestSocketBalance(t *testing.T) {
 			return [][]byte{[]byte(`{"jsonrpc":"2.0","method":"notifications/progress"}`), right}
 		}, func(b *Balance) bool { return b.Good() }},
 		{"out of order", func(call int, right []byte) [][]byte {
-			if call%2 == 1 {
+			switch {
+			case call > 8: // of the first eight each has one behind it; the last of all would wait for ever
+				return [][]byte{right}
+			case call%2 == 1:
 				kept = bytes.Clone(right)
 				return nil
 			}
