@@ -92,8 +92,9 @@ func NewFinder(o FinderOptions) *Finder {
 func (f *Finder) Known() *Server { return f.known.Load() }
 
 // Find returns what is known of the server, and asks it where that is nothing.
-// header is causes of the client that wants to know. Where the server could not be asked it says why,
-// and the next call asks again. ctx bounds the wait, not the probe.
+// header is what causes returns for the client that wants to know. Where the
+// server could not be asked it says why, and the next call asks again. ctx bounds
+// the wait, not the probe.
 func (f *Finder) Find(ctx context.Context, header []byte) (*Server, *link.Failure) {
 	for {
 		if s := f.known.Load(); s != nil {

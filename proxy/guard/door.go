@@ -47,8 +47,8 @@ var encoded = refusal.ContentType.With("the body must be sent without a Content-
 // Door checks all of a request but its body, in an order that lets nobody learn
 // or cost anything before they may: the address's rate, Host, Origin, the path,
 // whether it has been here before (it then has no token, and would be refused
-// for that), the token, the caller's rate, then method, content type and accept. room is
-// what is served at the request's path; nil: nothing is.
+// for that), the token, the caller's rate, then method, content type and accept.
+// room is what is served at the request's path; nil: nothing is.
 //
 // What belongs to the answer and is not in the refusal, the CORS headers, Allow
 // and WWW-Authenticate, is set on ctx's response; an answer that is written

@@ -46,7 +46,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // ReadNow reads what has come, without waiting for it: EAGAIN, where nothing has,
 // or somebody else is reading. Deadlines are not for it.
 func (c *Conn) ReadNow(p []byte) (n int, err error) {
-	n, err = c.in.now(c.raw, p)
+	n, err = c.in.now(c.raw, c.in.once, p)
 	if n == 0 && err == nil && len(p) > 0 {
 		return 0, io.EOF
 	}

@@ -44,6 +44,7 @@ func (c *calls) init(raw syscall.RawConn, slow ordinary) {
 	c.in.try, c.out.try = c.in.read, c.out.write // made once: a call allocates nothing
 	c.in.once = func(fd uintptr) { c.in.n, c.in.failed = again(sysRead, fd, c.in.p) }
 	c.out.once = func(fd uintptr) { c.out.n, c.out.failed = again(sysWrite, fd, c.out.p) }
+	c.out.told = func(fd uintptr) { c.out.n, c.out.failed = again(tellingWrite, fd, c.out.p) }
 	c.in.due.init(slow.SetReadDeadline)
 	c.out.due.init(slow.SetWriteDeadline)
 }
@@ -94,16 +95,14 @@ func (c *calls) Write(p []byte) (int, error) {
 // that was: nothing, where somebody else is writing. What is wrong shows when the
 // rest is written. Deadlines are not for it.
 func (c *calls) WriteNow(p []byte) int {
-	n, _ := c.out.now(c.raw, p)
+	n, _ := c.out.now(c.raw, c.out.once, p)
 	return n
 }
 
 // WriteTold is WriteNow with a word to the scheduler, for those who write to a
 // crowd: meanwhile others are to get on.
-func (c *calls) WriteTold(p []byte) (n int) {
-	_ = c.raw.Control(func(fd uintptr) {
-		n, _ = again(func(fd uintptr, p []byte) (int, error) { return syscall.Write(int(fd), p) }, fd, p)
-	})
+func (c *calls) WriteTold(p []byte) int {
+	n, _ := c.out.now(c.raw, c.out.told, p)
 	return n
 }
 
@@ -112,6 +111,7 @@ type call struct {
 	mu     sync.Mutex // as in package net, anybody may call; one does at a time
 	try    func(fd uintptr) (done bool)
 	once   func(fd uintptr) // try, but for waiting
+	told   func(fd uintptr) // once, with a word to the scheduler; only of writes
 	p      []byte
 	n      int
 	failed error
@@ -139,14 +139,14 @@ func (c *call) do(way func(func(uintptr) bool) error, p []byte) (n int, failed, 
 	return c.n, c.failed, err
 }
 
-// now does what does not wait, neither for the system nor for who does wait.
-func (c *call) now(raw syscall.RawConn, p []byte) (n int, err error) {
+// now lets once have p, and waits neither for the system nor for who does wait.
+func (c *call) now(raw syscall.RawConn, once func(fd uintptr), p []byte) (n int, err error) {
 	if !c.mu.TryLock() {
 		return 0, syscall.EAGAIN
 	}
 	defer c.mu.Unlock()
 	c.p, c.n, c.failed = p, 0, nil
-	err = raw.Control(c.once)
+	err = raw.Control(once)
 	c.p = nil
 	if err == nil {
 		err = c.failed
@@ -198,6 +198,8 @@ func again(what func(uintptr, []byte) (int, error), fd uintptr, p []byte) (n int
 		}
 	}
 }
+
+func tellingWrite(fd uintptr, p []byte) (int, error) { return syscall.Write(int(fd), p) }
 
 // Silent tells whether nothing has come on fd, a socket, and the other end has
 // neither closed nor broken it.

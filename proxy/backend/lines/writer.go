@@ -24,7 +24,8 @@ const (
 )
 
 // Writer is the way to the other side: a queue bounded in bytes and a goroutine
-// that writes it, which is there only while the queue is not empty. A waiting
+// that writes it, one that lends itself (wire.Host) or one of the connection's,
+// which is there only while the queue is not empty. A waiting
 // connection costs neither a goroutine nor a buffer, and what many callers send
 // at a time leaves in few writes. Its methods may be called from any goroutine,
 // once Init has returned.
@@ -61,8 +62,8 @@ type quick interface {
 
 // Init makes w write to file, which it closes once when it is done with it.
 // limit bounds the bytes of memory in messages that wait; a message that is
-// larger still fits when nothing else waits. The goroutine that writes is
-// counted in work. fail is called, at most once, when a write has failed that
+// larger still fits when nothing else waits. Whoever writes is counted in
+// work. fail is called, at most once, when a write has failed that
 // was not ended by Close.
 func (w *Writer) Init(file io.WriteCloser, limit int, work *sync.WaitGroup, fail func(error)) {
 	w.file, w.limit, w.work, w.fail = file, limit, work, fail
